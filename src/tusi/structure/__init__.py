@@ -1,0 +1,14 @@
+"""From atoms to structure: the lattice they sit on, the sites that are empty, and the species of each column."""
+
+from tusi.structure.neighbours import site_graph
+from tusi.structure.registration import Registration, lattice_constant_of, register_lattice
+from tusi.structure.translations import TranslationSearch, find_translations
+
+__all__ = [
+    "Registration",
+    "TranslationSearch",
+    "find_translations",
+    "lattice_constant_of",
+    "register_lattice",
+    "site_graph",
+]
