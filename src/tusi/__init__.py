@@ -9,7 +9,7 @@ _PACKAGES = frozenset(
     {"data", "datasets", "finding", "generative", "imaging", "inference", "io", "plot", "report", "structure", "study"}
 )
 
-__all__ = sorted(_PACKAGES | {"__version__"})
+__all__ = ["__version__", *sorted(_PACKAGES)]
 
 
 def __getattr__(name: str) -> object:
