@@ -33,4 +33,4 @@ class SmoothField:
         """Return the field at every pixel centre of an image of this shape."""
         rows = np.exp(1j * np.arange(shape[0])[:, None] * self.wavevector[:, 0])
         columns = np.exp(1j * (np.arange(shape[1])[:, None] * self.wavevector[:, 1] + self.phase))
-        return (rows @ columns.T).real * np.sqrt(2 / N_WAVES)
+        return np.real(rows @ columns.T) * np.sqrt(2 / N_WAVES)

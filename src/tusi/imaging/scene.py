@@ -9,7 +9,7 @@ from jaxtyping import Float
 from tusi.data.record import Record, array
 from tusi.errors import InputError
 from tusi.imaging.fields import SmoothField
-from tusi.numerics.spots import add_spots
+from tusi.numerics.rendering import add_spots
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class Scene(Record):
     def inside(self) -> np.ndarray:
         """For each column, whether its centre lies inside the image."""
         upper = np.array(self.shape) - 0.5
-        return ((self.position >= -0.5) & (self.position < upper)).all(axis=1)
+        return np.all((self.position >= -0.5) & (self.position < upper), axis=1)
 
     def render(self, row_shift: Float[np.ndarray, " y"] | None = None) -> Float[np.ndarray, "y x"]:
         """Return the sum of the spots at pixel centres; see `render_spots`."""
