@@ -42,8 +42,11 @@ class HamiltonianFit(Record):
     gain_naive_p, gain_calibrated_p
         p-value of that gain under "random": chi-square with as many degrees of freedom as couplings, and by
         permutation. 1 for "random".
+    distance_value
+        Couplings that minimise the pooled squared statistical distance, in kT: the estimate in use in the literature.
     statistical_distance
-        Pooled squared statistical distance of the cluster histograms from the model's, `sum_k (N_k/N) s_k^2`.
+        Pooled squared statistical distance of the cluster histograms from the model's, `sum_k (N_k/N) s_k^2`, at
+        `distance_value`.
     statistical_distance_interval
         Its 95 % interval from the uncertainty of the labels alone.
     naive_p
@@ -69,6 +72,7 @@ class HamiltonianFit(Record):
     interval: Float[np.ndarray, "parameter 2"] = array("parameter", "bound")
     monte_carlo_error: Float[np.ndarray, " parameter"] = array("parameter")
     p_value: Float[np.ndarray, " parameter"] = array("parameter")
+    distance_value: Float[np.ndarray, " parameter"] = array("parameter")
     converged: bool
     n_iterations: int
     effective_sample_size: float
