@@ -2,11 +2,15 @@
 
 from tusi.structure.neighbours import site_graph
 from tusi.structure.registration import Registration, lattice_constant_of, register_lattice
+from tusi.structure.species import IntensityMixture, SpeciesFit, classify_species
 from tusi.structure.translations import TranslationSearch, find_translations
 
 __all__ = [
+    "IntensityMixture",
     "Registration",
+    "SpeciesFit",
     "TranslationSearch",
+    "classify_species",
     "find_translations",
     "lattice_constant_of",
     "register_lattice",

@@ -2,10 +2,12 @@
 
 import dataclasses
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from tusi.data import Atoms, Lattice
 from tusi.data.flags import UNUSABLE, AtomFlag, has
@@ -13,6 +15,10 @@ from tusi.errors import InputError, ScarceDataWarning
 from tusi.structure.neighbours import first_shell
 from tusi.structure.phases import LatticePhase, follow_phase, place
 from tusi.structure.translations import TranslationSearch, find_translations
+
+
+PATCH_ATOMS, N_PATCHES = 60, 24
+"""Where several grains share a window: atoms in a patch, and how many patches are tried."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,12 +131,8 @@ def _register_domain(
     """Register one domain among the candidates; return it and the candidates that belong to no domain yet."""
     position = atoms.position[candidates]
     weight = _brightness(atoms.intensity[candidates])
-    vectors = find_translations(position, weight, search=settings.translations)
-    if vectors is None:
-        return None
-    radius = settings.smoothness * float(np.linalg.norm(vectors, axis=1).mean())
-    phase = follow_phase(position, weight**2, vectors=vectors, radius=radius)
-    if phase.member.sum() < settings.fewest_atoms:
+    phase = _grow_domain(position, weight, settings)
+    if phase is None or phase.member.sum() < settings.fewest_atoms:
         return None
     basis = _find_basis(phase, weight, settings)
     if not len(basis):
@@ -156,6 +158,38 @@ def _register_domain(
         length_unit=atoms.length_unit,
     )
     return lattice, candidates[~phase.member]
+
+
+def _grow_domain(
+    position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], settings: Registration
+) -> LatticePhase | None:
+    """Follow the lattice of all atoms or, where several grains share the window, that of the patch which grows largest."""
+    largest = None
+    for vectors in _lattice_candidates(position, weight, settings):
+        radius = settings.smoothness * float(np.linalg.norm(vectors, axis=1).mean())
+        phase = follow_phase(position, weight**2, vectors=vectors, radius=radius)
+        if largest is None or phase.member.sum() > largest.member.sum():
+            largest = phase
+        if 2 * phase.member.sum() > len(position):
+            break
+    return largest
+
+
+def _lattice_candidates(
+    position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], settings: Registration
+) -> Iterator[Float[np.ndarray, "2 2"]]:
+    """Yield the translations of all atoms, then those of patches that may lie within one grain."""
+    vectors = find_translations(position, weight, search=settings.translations)
+    if vectors is not None:
+        yield vectors
+    n_patch = max(settings.fewest_atoms, PATCH_ATOMS)
+    if len(position) < 2 * n_patch:
+        return
+    centres = position[:: max(1, len(position) // N_PATCHES)]
+    for patch in cKDTree(position).query(centres, k=n_patch)[1]:
+        vectors = find_translations(position[patch], weight[patch], search=settings.translations)
+        if vectors is not None:
+            yield vectors
 
 
 def _brightness(intensity: Float[np.ndarray, " atom"]) -> Float[np.ndarray, " atom"]:

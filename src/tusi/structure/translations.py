@@ -99,7 +99,7 @@ def reduce_vectors(vectors: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "2 2"
     Examples
     --------
     >>> reduce_vectors(np.array([[0.0, 1.0], [1.0, 5.0]])).tolist()
-    [[0.0, 1.0], [-1.0, 0.0]]
+    [[1.0, 0.0], [0.0, 1.0]]
     """
     first, second = sorted(np.asarray(vectors, float), key=lambda vector: float(np.dot(vector, vector)))
     while True:
@@ -111,10 +111,7 @@ def reduce_vectors(vectors: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "2 2"
         first = -first
     if np.dot(first, second) > 1e-9 * np.dot(first, first):
         second = -second
-    reduced = np.array([first, second])
-    if np.linalg.det(reduced) < 0:
-        second = -second if abs(np.dot(first, second)) <= 1e-9 * np.dot(first, first) else -(first + second)
-        reduced = np.array([first, second])
+    reduced = np.array([first, second]) if np.linalg.det([first, second]) > 0 else np.array([second, first])
     return reduced + 0.0
 
 
