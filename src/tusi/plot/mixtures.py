@@ -1,0 +1,66 @@
+"""Column intensities before and after the slowly varying factor is divided out, with the classes fitted to them."""
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+
+from tusi.plot.canvas import tidy
+from tusi.plot.palette import CLASSES, INK, SOFT
+from tusi.structure import SpeciesFit
+
+_BINS = 40
+
+
+def draw_mixture(axes: Axes, fit: SpeciesFit, *, legend: bool = True) -> Axes:
+    """Draw histograms of raw and corrected column intensity, and the fitted classes.
+
+    Intensities are in units of the median corrected one. Each class is a normal curve with its spread and the median
+    measurement error of a column.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    fit
+        Species of one image.
+    legend
+        Whether to explain the curves.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`.
+    """
+    used = np.isfinite(fit.corrected_intensity)
+    corrected, raw = fit.corrected_intensity[used], fit.atoms.intensity[used]
+    unit = float(np.median(corrected)) if used.any() else 1.0
+    edges = np.histogram_bin_edges(np.concatenate([corrected, raw]) / unit, bins=_BINS)
+    axes.hist(corrected / unit, edges, color="#9aa0ab55", edgecolor="none", label="corrected")
+    axes.hist(raw / unit, edges, histtype="step", color=SOFT, linewidth=0.8, linestyle=(0, (3, 1.5)), label="raw")
+    grid = np.linspace(edges[0], edges[-1], 400)
+    noise = np.sqrt(np.nanmedian(fit.atoms.intensity_variance[used] / fit.background[used] ** 2)) / unit
+    noise = float(noise) if np.isfinite(noise) else 0.0
+    total = np.zeros_like(grid)
+    names = fit.atoms.species
+    for k, (share, mean, deviation) in enumerate(zip(fit.fraction, fit.mean, fit.deviation, strict=True)):
+        width = max(float(np.hypot(deviation / unit, noise)), 1e-6)
+        curve = share * len(corrected) * (edges[1] - edges[0]) * _normal(grid, mean / unit, width)
+        total += curve
+        colour = CLASSES[k % len(CLASSES)]
+        axes.fill_between(grid, curve, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(grid, curve, color=colour, linewidth=1.5, label=names[k] if k < len(names) else f"class {k + 1}")
+    axes.plot(grid, total, color=INK, linewidth=0.7, alpha=0.7)
+    axes.set_ylim(0, None)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("column intensity / median")
+    if legend:
+        axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper right", handlelength=1.4)
+    tidy(axes)
+    axes.spines["left"].set_visible(False)
+    return axes
+
+
+def _normal(x: Float[np.ndarray, " x"], mean: float, width: float) -> Float[np.ndarray, " x"]:
+    """Return the normal density."""
+    return np.exp(-0.5 * ((x - mean) / width) ** 2) / (width * np.sqrt(2 * np.pi))

@@ -1,0 +1,78 @@
+"""Result files: the explicit table from names in a file to classes, and reading and writing a whole analysis."""
+
+import os
+from pathlib import Path
+
+from tusi.data import Atoms, Lattice, NoiseModel, SiteGraph, storage
+from tusi.errors import InputError
+from tusi.finding.result import Finding
+from tusi.generative import HamiltonianComparison, HamiltonianFit, NestedTest
+from tusi.structure import SpeciesFit
+from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
+from tusi.study.options import AnalysisOptions
+from tusi.study.regions import Region
+from tusi.study.steps import RegisteredAtoms
+
+CLASSES: dict[str, type] = {
+    "analysis": Analysis,
+    "analysis-options": AnalysisOptions,
+    "atoms": Atoms,
+    "finding": Finding,
+    "hamiltonian-comparison": HamiltonianComparison,
+    "hamiltonian-fit": HamiltonianFit,
+    "image-analysis": ImageAnalysis,
+    "input-file": InputFile,
+    "lattice": Lattice,
+    "nested-test": NestedTest,
+    "noise-model": NoiseModel,
+    "provenance": Provenance,
+    "region": Region,
+    "registered-atoms": RegisteredAtoms,
+    "site-graph": SiteGraph,
+    "species-fit": SpeciesFit,
+}
+"""Everything that may stand in a result file."""
+
+
+def save(analysis: Analysis, path: str | os.PathLike, *, scratch: Path | None = None) -> Path:
+    """Write an analysis to one HDF5 file, all or nothing.
+
+    Parameters
+    ----------
+    analysis
+        The analysis.
+    path
+        Where to; an existing file is replaced.
+    scratch
+        Folder on the same file system for the temporary file; the target's own folder when not given.
+
+    Returns
+    -------
+    pathlib.Path
+        `path`.
+    """
+    return storage.save(analysis, path, classes=CLASSES, scratch=scratch)
+
+
+def load(path: str | os.PathLike) -> Analysis:
+    """Read the result of an analysis.
+
+    Parameters
+    ----------
+    path
+        A file that `analyze(..., out=...)` or `tusi analyze --out` wrote.
+
+    Returns
+    -------
+    Analysis
+        Every table, grid and number of it.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged, of another kind, or from a newer version.
+    """
+    found = storage.load(path, classes=CLASSES)
+    if not isinstance(found, Analysis):
+        raise InputError("path", expected="a result of `tusi analyze`", got=f"a {type(found).__name__}")
+    return found
