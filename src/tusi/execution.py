@@ -1,8 +1,8 @@
 """How a stage asks for parallel work: one method, `map`, and the same numbers for any number of workers.
 
-A stage calls `executor.map(function, items, rng=rng)`. Item i draws from its own stream, spawned from `rng` in the order
-of the items before any of them runs, so neither the number of workers nor the order in which they finish can be seen in
-the result. Each item runs with one BLAS thread, in this process or in a worker. The Dask executor lives in `tusi.study`.
+A stage calls `executor.map(function, items, rng=rng)`. Item i draws from its own stream, spawned from `rng` in the
+order of the items before any of them runs, so neither the number of workers nor the order in which they finish can be
+seen in the result. Each item runs with one BLAS thread, here or in a worker. The Dask executor lives in `tusi.study`.
 """
 
 import zlib
@@ -94,13 +94,39 @@ class SerialExecutor(Executor):
 
 
 def arguments_of(items: Sequence[Any], rng: np.random.Generator | None) -> list[tuple]:
-    """Pair every item with its own stream; shared by all executors so that their numbers agree."""
+    """Pair every item with its own stream; shared by all executors so that their numbers agree.
+
+    Parameters
+    ----------
+    items
+        What a function is to run on.
+    rng
+        Parent of the items' streams; `None` for work without randomness.
+
+    Examples
+    --------
+    >>> arguments_of(["a", "b"], None)
+    [('a',), ('b',)]
+    """
     if rng is None:
         return [(item,) for item in items]
     return list(zip(items, rng.spawn(len(items)), strict=True))
 
 
 def call(function: Callable[..., Any], arguments: tuple) -> Any:
-    """Run one item with one BLAS thread; shared by all executors so that their numbers agree."""
+    """Run one item with one BLAS thread; shared by all executors so that their numbers agree.
+
+    Parameters
+    ----------
+    function
+        What to run.
+    arguments
+        The item, and its stream where it has one.
+
+    Examples
+    --------
+    >>> call(max, ([1, 3, 2],))
+    3
+    """
     with threadpool_limits(limits=1):
         return function(*arguments)

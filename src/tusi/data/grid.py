@@ -69,6 +69,11 @@ def check_grid(grid: xr.DataArray) -> xr.DataArray:
     ------
     InputError
         Dimensions are unknown or out of order, or a coordinate or its unit is missing.
+
+    Examples
+    --------
+    >>> check_grid(make_grid(np.zeros((2, 3)))).dims
+    ('y', 'x')
     """
     dims = tuple(str(dim) for dim in grid.dims)
     if dims != tuple(dim for dim in DIMS if dim in dims):
@@ -93,6 +98,11 @@ def check_image(grid: xr.DataArray) -> xr.DataArray:
     ------
     InputError
         It is not two-dimensional, has non-square pixels, or holds NaN or infinite values.
+
+    Examples
+    --------
+    >>> check_image(make_grid(np.zeros((2, 3)), pixel_size=0.1)).shape
+    (2, 3)
     """
     check_grid(grid)
     if grid.dims != ("y", "x"):
@@ -115,7 +125,13 @@ def check_image(grid: xr.DataArray) -> xr.DataArray:
 
 
 def length_unit_of(grid: xr.DataArray) -> str:
-    """Return the unit of the grid's y and x coordinates: "angstrom" or "pixel"."""
+    """Return the unit of the grid's y and x coordinates: "angstrom" or "pixel".
+
+    Examples
+    --------
+    >>> length_unit_of(make_grid(np.zeros((2, 3))))
+    'pixel'
+    """
     return str(grid.coords["x"].attrs["units"])
 
 
@@ -126,6 +142,11 @@ def pixel_size_of(grid: xr.DataArray) -> float:
     ------
     InputError
         Pixels are not square.
+
+    Examples
+    --------
+    >>> pixel_size_of(make_grid(np.zeros((2, 3)), pixel_size=0.25))
+    0.25
     """
     steps = [
         (float(grid.coords[dim][-1]) - float(grid.coords[dim][0])) / (grid.sizes[dim] - 1)
