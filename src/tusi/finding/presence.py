@@ -1,0 +1,139 @@
+"""Is there an atom at all: presence probabilities, and candidates that the fit left in the residual."""
+
+import dataclasses
+
+import numpy as np
+import scipy.ndimage as ndimage
+from jaxtyping import Float
+from scipy.spatial import cKDTree
+from scipy.special import expit
+
+from tusi.finding.model import SpotModel
+from tusi.numerics.peaks import local_maxima, subpixel_peaks
+
+TILE_WIDTHS = 30.0
+"""Side of the tiles in which the fit's own misfit is measured, in spot widths."""
+
+
+GLARE_WIDTHS = 4.0
+"""Distance over which the glare of a bright spot fades, in spot widths."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PresenceTest:
+    """An atom is present where it raises the likelihood by more than its parameters cost.
+
+    The cost (Occam factor) is the ratio of prior to posterior volume of one amplitude and two coordinates: amplitudes
+    are uniform up to twice the brightest columns, positions uniform at the density of atoms found.
+
+    Attributes
+    ----------
+    threshold
+        Atoms with a smaller presence probability are dropped.
+    max_passes
+        How often candidates from the residual are tried.
+    significance
+        Smallest residual peak that is tried, in standard deviations of the residual.
+    shape_error
+        How wrong the common spot shape may be: the amplitude of a faint spot is uncertain by this fraction of its
+        brightest neighbour, so that tails and ripples of bright columns are not taken for faint ones.
+    """
+
+    threshold: float = 0.5
+    max_passes: int = 3
+    significance: float = 3.5
+    shape_error: float = 0.03
+
+
+def presence_probability(
+    amplitude: Float[np.ndarray, " atom"],
+    variance: Float[np.ndarray, " atom"],
+    *,
+    width: float,
+    density: float,
+    brightest: float,
+) -> Float[np.ndarray, " atom"]:
+    """Return the posterior probability that a spot is there, by Laplace's approximation.
+
+    Parameters
+    ----------
+    amplitude, variance
+        Fitted amplitude (signal units) and its marginal variance.
+    width
+        Spot width, pixel.
+    density
+        Prior number of spots per pixel squared.
+    brightest
+        Upper end of the uniform prior on amplitudes, signal units.
+    """
+    deviation = np.sqrt(variance)
+    z = np.clip(amplitude / deviation, 1e-3, 1e3)
+    prior_over_posterior = np.log(np.maximum(brightest / (np.sqrt(2 * np.pi) * deviation), 1.0))
+    area_over_posterior = np.log(np.maximum(z**2 / (2 * np.pi * width**2 * density), 1.0))
+    return expit(0.5 * z**2 - prior_over_posterior - area_over_posterior)
+
+
+def matched_residual(
+    model: SpotModel, residual: Float[np.ndarray, "y x"], weight: Float[np.ndarray, "y x"]
+) -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"]]:
+    """Return the best amplitude of one more spot at every pixel, in its standard deviations, and its information."""
+    width = model.width
+    response = ndimage.gaussian_filter(weight * residual, width, mode="constant")
+    response *= 2 * np.pi * width**2
+    information = ndimage.gaussian_filter(weight, width / np.sqrt(2), mode="constant")
+    information *= np.pi * width**2
+    np.maximum(information, np.finfo(np.float64).tiny, out=information)
+    response /= np.sqrt(information)
+    return response, information
+
+
+def inflation_map(
+    significance: Float[np.ndarray, "y x"], *, width: float, correlation_area: float
+) -> Float[np.ndarray, "tile_y tile_x"]:
+    """Return, tile by tile, the variance of the matched residual, by its median; at least that of the noise.
+
+    A column must stand out of what the model leaves over around it, be that noise or the misfit of the spot's shape.
+    """
+    side = max(int(TILE_WIDTHS * width), 8)
+    n_tiles = [max(1, size // side) for size in significance.shape]
+    rows = np.array_split(np.arange(significance.shape[0]), n_tiles[0])
+    columns = np.array_split(np.arange(significance.shape[1]), n_tiles[1])
+    medians = [[np.median(np.abs(significance[r[0] : r[-1] + 1, c[0] : c[-1] + 1])) for c in columns] for r in rows]
+    return np.maximum((1.4826 * np.array(medians)) ** 2, correlation_area)
+
+
+def look_up(tiles: Float[np.ndarray, "tile_y tile_x"], shape: tuple[int, ...], position: np.ndarray) -> np.ndarray:
+    """Return the value of the tile in which each position lies."""
+    tile = (position + 0.5) / np.array(shape) * np.array(tiles.shape)
+    row, column = np.clip(tile.astype(np.int64), 0, np.array(tiles.shape) - 1).T
+    return tiles[row, column]
+
+
+def glare(
+    position: Float[np.ndarray, "atom 2"], model: SpotModel, *, exclude_self: bool = True
+) -> Float[np.ndarray, " atom"]:
+    """Return the amplitude of each position's brightest neighbour, fading out over a few widths."""
+    reach = GLARE_WIDTHS * model.width
+    brightest = np.zeros(len(position))
+    if not len(model.position) or not len(position):
+        return brightest
+    near = cKDTree(position).sparse_distance_matrix(cKDTree(model.position), 3 * reach, output_type="ndarray")
+    if exclude_self:
+        near = near[near["i"] != near["j"]]
+    np.maximum.at(brightest, near["i"], model.amplitude[near["j"]] * np.exp(-0.5 * (near["v"] / reach) ** 2))
+    return brightest
+
+
+def residual_candidates(
+    model: SpotModel, *, presence: PresenceTest, correlation_area: float
+) -> tuple[Float[np.ndarray, "candidate 2"], Float[np.ndarray, " candidate"]]:
+    """Return position and amplitude of the significant maxima of the residual, matched to the spot."""
+    residual, weight, _, _ = model.weigh(model.render())
+    z, information = matched_residual(model, residual, weight)
+    tiles = inflation_map(z, width=model.width, correlation_area=correlation_area)
+    peaks = local_maxima(z, presence.significance * np.sqrt(tiles.min()))
+    rows = tuple(peaks.T)
+    shape_part = (presence.shape_error * glare(peaks, model, exclude_self=False)) ** 2 * information[rows]
+    strong = z[rows] > presence.significance * np.sqrt(look_up(tiles, z.shape, peaks) + shape_part)
+    peaks, rows = peaks[strong], tuple(peaks[strong].T)
+    return subpixel_peaks(z, peaks), z[rows] / np.sqrt(information[rows])
