@@ -10,7 +10,7 @@ GREY_TOLERANCE = 0.02
 """Channels that differ by less than this share of full scale (in 99.9 % of pixels) are one grey level."""
 
 MAX_TABLE_CELLS = 128
-"""A colour table is a curve in colour space: cut into 16 x 16 x 16 cells, 99 % of the pixels lie in at most this many."""
+"""A colour table is a curve in colour space: of 16 x 16 x 16 cells, 99 % of the pixels lie in at most this many."""
 
 GREY_NOTE = "The colour channels are equal: their mean is taken as the intensity."
 NEARLY_NOTE = "The colour channels are nearly equal (a compressed grey display): their mean is taken as the intensity."

@@ -214,7 +214,7 @@ def recognise(path: Path) -> tuple[Format, tuple[str, ...]]:
 
 
 KNOWN = (
-    "an image in a format that tusi reads (TIFF, PNG, JPEG, BMP, NPY, MRC, HDF5, EMD, Zarr, Nanosurf, WSxM; with extras "
+    "an image in a format that tusi reads (TIFF, PNG, JPEG, BMP, NPY, MRC, HDF5, EMD, Zarr, NID, WSxM; with extras "
     "DigitalMicrograph, TIA, blockfile, Merlin, Nanonis, Gwyddion, Igor, Omicron and more)"
 )
 

@@ -34,7 +34,7 @@ class TiffReader(Reader):
     def open(self, path: Path) -> Iterator[Sequence[Stored]]:
         """See `Reader.open`."""
         with tifffile.TiffFile(path) as tiff:
-            if jpk.LENGTH_X in tiff.pages[0].tags:
+            if jpk.LENGTH_X in tiff.pages.first.tags:
                 yield jpk.channels(tiff)
                 return
             scales = _scales(tiff)
@@ -111,7 +111,7 @@ def _inverted(load: Any, dtype: np.dtype) -> Any:
 
 def _scales(tiff: Any) -> Scales:
     """Return the pixel size along (y, x) where some tag states a physical length."""
-    tags = tiff.pages[0].tags
+    tags = tiff.pages.first.tags
     for dialect in (_imagej, _ome, _instrument, _gatan):
         scale_y, scale_x = dialect(tiff, tags)
         if scale_x or scale_y:
@@ -133,7 +133,7 @@ def _ome(tiff: Any, tags: Any) -> Scales:  # noqa: ARG001
     """OME: attributes of the first `Pixels` element; the default unit is the micrometre."""
     if not tiff.is_ome:
         return None, None
-    text = (tiff.pages[0].description or "")[:200_000]
+    text = (tiff.pages.first.description or "")[:200_000]
     found = []
     for axis in "YX":
         size = re.search(rf'\bPhysicalSize{axis}="([^"]+)"', text)
@@ -174,7 +174,7 @@ def _gatan(tiff: Any, tags: Any) -> Scales:  # noqa: ARG001
 
 def _print_note(tiff: Any) -> tuple[str, ...]:
     """Say that a resolution in dots per inch or centimetre was not mistaken for a pixel size."""
-    tags = tiff.pages[0].tags
+    tags = tiff.pages.first.tags
     value, unit = tags.valueof("XResolution"), {2: "inch", 3: "cm"}.get(int(tags.valueof("ResolutionUnit") or 0))
     if not unit or not value or not value[1] or not value[0]:
         return ()
