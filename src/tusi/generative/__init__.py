@@ -1,5 +1,42 @@
 """Generative models: which Hamiltonian would arrange the atoms as the images show them."""
 
-from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
+import importlib
 
-__all__ = ["HamiltonianComparison", "HamiltonianFit", "NestedTest"]
+_HOMES = {
+    "fit_hamiltonians": "comparison",
+    "HamiltonianSettings": "comparison",
+    "HamiltonianComparison": "results",
+    "HamiltonianFit": "results",
+    "NestedTest": "results",
+    "FitSettings": "likelihood",
+    "LatticeModel": "models",
+    "MODELS": "models",
+    "SamplerSettings": "sampling",
+    "periodic_graph": "crystal",
+    "sample_crystal": "crystal",
+    "square_window": "crystal",
+    "window_graph": "crystal",
+}
+
+__all__ = [
+    "FitSettings",
+    "HamiltonianComparison",
+    "HamiltonianFit",
+    "HamiltonianSettings",
+    "LatticeModel",
+    "MODELS",
+    "NestedTest",
+    "SamplerSettings",
+    "fit_hamiltonians",
+    "periodic_graph",
+    "sample_crystal",
+    "square_window",
+    "window_graph",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -128,7 +128,7 @@ def seed_table(
     --------
     >>> table = seed_table(np.array([[0.0062, 0.0325]]), np.array([464, 466]), (0,))
     >>> [round(p, 4) for p in table.naive_p[0]]
-    [0.9898, 0.0001]
+    [0.9901, 0.0001]
     """
     squared_distances, n_clusters = np.asarray(squared_distances, float), np.asarray(n_clusters, float)
     if squared_distances.shape != (len(n_parameters), len(n_clusters)):

@@ -32,7 +32,7 @@ class Reliability:
     n_cases: Int[np.ndarray, " bin"]
 
     def worst(self, *, least_cases: int = 400) -> float:
-        """Return the largest difference between stated and happened among bins with enough cases; 0 if there is none."""
+        """Return the largest difference between stated and happened among bins with enough cases, or 0."""
         counted = self.n_cases >= least_cases
         return float(np.abs(self.stated - self.happened)[counted].max(initial=0.0))
 

@@ -1,0 +1,259 @@
+"""One model on all images: fit, intervals, cluster histograms, and replicas of the images under the fit."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import chi2
+
+from tusi.generative.clusters import centre_composition, cluster_histogram
+from tusi.generative.labels import draw_labels_given
+from tusi.generative.likelihood import (
+    Evidence,
+    FitSettings,
+    LikelihoodFit,
+    invert,
+    log_likelihood_gain,
+    maximise_likelihood,
+    profile_interval,
+)
+from tusi.generative.models import LatticeModel
+from tusi.generative.pseudolikelihood import maximise_pseudolikelihood, pseudolikelihood_scores
+from tusi.generative.sampling import sample
+from tusi.generative.surface import DistanceFit, HistogramSurface, histogram_surface, minimise_distance
+from tusi.generative.window import Window
+from tusi.inference.criteria import composite_information_criterion
+from tusi.numerics.symmetry import ring_classes
+
+N_LABEL_PASSES = 3
+"""Times that the labels are drawn again at the couplings just fitted."""
+
+N_RECENTRES = 3
+"""Times that the histogram surfaces are moved when the best distance lies at their edge."""
+
+N_SCORE_REPLICAS = 200
+"""Replicas behind the covariance of the pseudolikelihood's score."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ModelJob:
+    """A model and what it is fitted to.
+
+    Attributes
+    ----------
+    model, larger
+        The model, and the models that contain it.
+    windows, species
+        One per image; species per draw from the labels' own probabilities, and site.
+    histogram
+        Class counts of many draws of the labels (one where they are certain).
+    n_imputations, n_bootstrap
+        Draws of the labels in the likelihood, and replicas.
+    settings
+        How carefully the likelihood is maximised.
+    """
+
+    model: LatticeModel
+    larger: tuple[LatticeModel, ...]
+    windows: tuple[Window, ...]
+    species: tuple[Int[np.ndarray, "draw site"], ...]
+    histogram: Int[np.ndarray, "draw image class"]
+    n_imputations: int
+    n_bootstrap: int
+    settings: FitSettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Replicas:
+    """Images drawn from a fitted model, given the borders and the compositions.
+
+    Attributes
+    ----------
+    histogram
+        Class counts.
+    statistics
+        T of each larger model, summed over images; and of the data, per draw of the labels.
+    observed_statistics
+        The same for the data.
+    observed_histogram
+        Class counts of the data, per draw of the labels from their posterior under the model.
+    """
+
+    histogram: Int[np.ndarray, "replica image class"]
+    statistics: tuple[Float[np.ndarray, "replica parameter"], ...]
+    observed_statistics: tuple[Float[np.ndarray, "draw parameter"], ...]
+    observed_histogram: Int[np.ndarray, "draw image class"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class ModelOutcome:
+    """What a job gives.
+
+    Attributes
+    ----------
+    fit
+        Complete-data likelihood fit.
+    covariance, interval, zero_p
+        Covariance of the couplings and their intervals with label uncertainty included, and the p-value of each being
+        zero, by the profile likelihood.
+    gain, gain_error
+        Log-likelihood above no coupling, and its Monte Carlo error.
+    clic
+        Composite-likelihood information criterion.
+    surfaces
+        Histogram surfaces, one per image.
+    distance
+        Distance fits of the draws of the labels.
+    replicas, replica_distance, posterior_distance
+        Replicas, their distance fits, and those of the data with labels drawn from their posterior under the model.
+    """
+
+    fit: LikelihoodFit
+    covariance: Float[np.ndarray, "parameter parameter"]
+    interval: Float[np.ndarray, "parameter 2"]
+    zero_p: Float[np.ndarray, " parameter"]
+    gain: float
+    gain_error: float
+    clic: float
+    surfaces: tuple[HistogramSurface, ...]
+    distance: DistanceFit
+    replicas: Replicas
+    replica_distance: DistanceFit
+    posterior_distance: DistanceFit
+
+
+def run_model(job: ModelJob, rng: np.random.Generator) -> ModelOutcome:
+    """Fit one model to all images and draw its replicas."""
+    evidence, fit = _fit(job, rng)
+    covariance = _with_label_uncertainty(evidence, fit)
+    widening = np.sqrt(np.diag(covariance) / np.diag(invert(fit.information)))
+    gain, gain_error = log_likelihood_gain(evidence, job.model, fit.value, rng=rng, settings=job.settings)
+    classes = ring_classes(job.windows[0].n_ring)
+    composition = centre_composition(job.histogram, classes)
+    surfaces, distance = _surfaces(job, fit, composition, rng)
+    replicas = _replicate(job, evidence, fit.value, rng)
+    return ModelOutcome(
+        fit=fit,
+        covariance=covariance,
+        interval=_intervals(fit, widening, job.settings.confidence),
+        zero_p=_zero_p_values(fit, widening),
+        gain=gain,
+        gain_error=gain_error,
+        clic=_clic(job, evidence, fit.value, rng),
+        surfaces=surfaces,
+        distance=distance,
+        replicas=replicas,
+        replica_distance=minimise_distance(
+            surfaces, replicas.histogram, centre_composition(replicas.histogram, classes)
+        ),
+        posterior_distance=minimise_distance(
+            surfaces, replicas.observed_histogram, centre_composition(replicas.observed_histogram, classes)
+        ),
+    )
+
+
+def _fit(job: ModelJob, rng: np.random.Generator) -> tuple[Evidence, LikelihoodFit]:
+    """Maximise the likelihood; with uncertain labels, draw them again at each new fit (Monte Carlo EM)."""
+    species = tuple(draws[: job.n_imputations] for draws in job.species)
+    evidence = Evidence(windows=job.windows, species=species)
+    fit = maximise_likelihood(evidence, job.model, rng=rng, settings=job.settings)
+    if job.n_imputations == 1:
+        return evidence, fit
+    for _ in range(N_LABEL_PASSES):
+        centre = fit.value
+        couplings = rng.multivariate_normal(centre, invert(fit.information), size=job.n_imputations, method="eigh")
+        species = tuple(draw_labels_given(window, job.model, couplings, rng=rng) for window in job.windows)
+        evidence = Evidence(windows=job.windows, species=species)
+        fit = maximise_likelihood(evidence, job.model, rng=rng, start=centre, settings=job.settings)
+    return evidence, fit
+
+
+def _with_label_uncertainty(evidence: Evidence, fit: LikelihoodFit) -> np.ndarray:
+    """Return the covariance of the couplings: complete-data, Monte Carlo, and between draws of the labels (Rubin)."""
+    within = invert(fit.information)
+    total = within + fit.monte_carlo_covariance
+    if evidence.n_draws > 1:
+        _, mean, _ = fit.pool.moments(fit.value)
+        scores = (mean - fit.pool.observed).reshape(len(evidence.windows), evidence.n_draws, -1).sum(axis=0)
+        between = within @ np.cov(scores, rowvar=False).reshape(within.shape) @ within
+        total = total + (1.0 + 1.0 / evidence.n_draws) * between
+    return total
+
+
+def _intervals(fit: LikelihoodFit, widening: np.ndarray, confidence: float) -> np.ndarray:
+    """Return the profile intervals, widened about the fit for label uncertainty."""
+    bounds = np.array([profile_interval(fit, k, confidence=confidence) for k in range(len(fit.value))])
+    return fit.value[:, None] + (bounds.reshape(-1, 2) - fit.value[:, None]) * widening[:, None]
+
+
+def _zero_p_values(fit: LikelihoodFit, widening: np.ndarray) -> np.ndarray:
+    """Return the p-value of each coupling being zero, from a Wald statistic with the widened standard error."""
+    error = np.sqrt(np.diag(invert(fit.information))) * widening
+    return chi2.sf((fit.value / error) ** 2, 1)
+
+
+def _surfaces(
+    job: ModelJob, fit: LikelihoodFit, composition: np.ndarray, rng: np.random.Generator
+) -> tuple[tuple[HistogramSurface, ...], DistanceFit]:
+    """Return histogram surfaces that hold the best distance well inside, and the distance fits of the data."""
+    centre = fit.value
+    mean = np.nan_to_num(composition.mean(axis=0))
+    for _ in range(N_RECENTRES):
+        surfaces = tuple(
+            histogram_surface(
+                job.model, centre=centre, information=fit.information, composition=x, n_ring=window.n_ring, rng=rng
+            )
+            for x, window in zip(mean, job.windows, strict=True)
+        )
+        distance = minimise_distance(surfaces, job.histogram, composition)
+        if distance.at_edge.mean() < 0.05:
+            break
+        centre = np.median(distance.value, axis=0)
+    return surfaces, distance
+
+
+def _replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.random.Generator) -> Replicas:
+    """Draw replicas of all images; each draw of the labels lends its border and composition to its share of them."""
+    classes = ring_classes(job.windows[0].n_ring)
+    share = -(-job.n_bootstrap // evidence.n_draws)
+    histogram, observed = [], []
+    statistics = [0.0 for _ in job.larger]
+    observed_statistics = [0.0 for _ in job.larger]
+    for window, draws in zip(job.windows, evidence.species, strict=True):
+        replicas = np.concatenate(
+            [
+                sample(
+                    window, job.model, couplings=couplings, species=species, n_samples=share, rng=rng,
+                    keep_species=True, settings=dataclasses.replace(job.settings.sampler, spacing=4.0),
+                ).species
+                for species in draws
+            ]
+        )  # fmt: skip
+        histogram.append(cluster_histogram(window, replicas, classes))
+        observed.append(cluster_histogram(window, draws, classes))
+        for k, model in enumerate(job.larger):
+            narrow = window.only(model)
+            statistics[k] = statistics[k] + narrow.statistics(model, replicas)
+            observed_statistics[k] = observed_statistics[k] + narrow.statistics(model, draws)
+    return Replicas(
+        histogram=np.stack(histogram, axis=1),
+        statistics=tuple(np.asarray(value) for value in statistics),
+        observed_statistics=tuple(np.asarray(value) for value in observed_statistics),
+        observed_histogram=np.stack(observed, axis=1),
+    )
+
+
+def _clic(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.random.Generator) -> float:
+    """Return the composite-likelihood information criterion of the pseudolikelihood."""
+    first = [draws[0] for draws in evidence.species]
+    narrow = [window.only(job.model) for window in job.windows]
+    fit = maximise_pseudolikelihood(narrow, job.model, first)
+    replicas = [
+        sample(
+            window, job.model, couplings=couplings, species=species, n_samples=N_SCORE_REPLICAS, rng=rng,
+            keep_species=True, settings=job.settings.sampler,
+        ).species
+        for window, species in zip(narrow, first, strict=True)
+    ]  # fmt: skip
+    scores = pseudolikelihood_scores(fit, narrow, job.model, replicas)
+    return composite_information_criterion(fit.log_pseudolikelihood, np.cov(scores, rowvar=False), fit.information)

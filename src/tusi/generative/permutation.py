@@ -1,0 +1,102 @@
+"""Exact tests of "random at this composition": the atoms of each image are dealt out again."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tusi.generative.clusters import centre_composition, cluster_histogram, random_probability
+from tusi.generative.models import LatticeModel
+from tusi.generative.window import Window
+from tusi.inference.statistical_distance import statistical_distance
+from tusi.numerics.symmetry import ring_classes
+
+N_CHUNKS = 8
+"""Pieces into which the permutations are cut for parallel work, whatever the number of workers."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class PermutationJob:
+    """Some of the permutations of all images.
+
+    Attributes
+    ----------
+    windows, species
+        One per image; species per draw of the labels and site.
+    models
+        Models whose statistics are wanted.
+    n_permutations
+        How many.
+    """
+
+    windows: tuple[Window, ...]
+    species: tuple[Int[np.ndarray, "draw site"], ...]
+    models: tuple[LatticeModel, ...]
+    n_permutations: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Permutations:
+    """Statistics of permuted images.
+
+    Attributes
+    ----------
+    histogram
+        Class counts when all atoms of an image are permuted.
+    statistics
+        Per model: T when the atoms of the free sites are permuted and the border stays.
+    """
+
+    histogram: Int[np.ndarray, "replica image class"]
+    statistics: tuple[Float[np.ndarray, "replica image parameter"], ...]
+
+
+def permute(job: PermutationJob, rng: np.random.Generator) -> Permutations:
+    """Deal out the atoms of each image again and count; replicas take the draws of the labels in turn."""
+    histograms = []
+    statistics: list[list[np.ndarray]] = [[] for _ in job.models]
+    for window, draws in zip(job.windows, job.species, strict=True):
+        chosen = draws[np.arange(job.n_permutations) % len(draws)]
+        histograms.append(
+            cluster_histogram(window, _shuffled(chosen, window.occupied, rng), ring_classes(window.n_ring))
+        )
+        inner = _shuffled(chosen, window.free, rng)
+        for values, model in zip(statistics, job.models, strict=True):
+            values.append(window.only(model).statistics(model, inner))
+    return Permutations(
+        histogram=np.stack(histograms, axis=1), statistics=tuple(np.stack(values, axis=1) for values in statistics)
+    )
+
+
+def gather(parts: list[Permutations]) -> Permutations:
+    """Put the pieces together."""
+    return Permutations(
+        histogram=np.concatenate([part.histogram for part in parts]),
+        statistics=tuple(np.concatenate(values) for values in zip(*(part.statistics for part in parts), strict=True)),
+    )
+
+
+def random_distance(histogram: Int[np.ndarray, "*batch class"], n_ring: int) -> Float[np.ndarray, "*batch"]:
+    """Return the squared statistical distance from the random alloy of the composition of the clusters' centres."""
+    classes = ring_classes(n_ring)
+    expected = random_probability(centre_composition(histogram, classes), classes)
+    return np.nan_to_num(statistical_distance(histogram, expected)) ** 2
+
+
+def score_statistic(
+    statistics: Float[np.ndarray, "case parameter"], null: Float[np.ndarray, "replica parameter"]
+) -> Float[np.ndarray, " case"]:
+    """Return the squared distance of T (summed over images) from its mean under the null, in units of its covariance.
+
+    It is the score test of the couplings against none: twice the log-likelihood gain, to leading order.
+    """
+    away = statistics - null.mean(axis=0)
+    inverse = np.linalg.pinv(np.atleast_2d(np.cov(null, rowvar=False)), rcond=1e-8, hermitian=True)
+    return np.einsum("ck,kl,cl->c", away, inverse, away)
+
+
+def _shuffled(species: np.ndarray, where: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a copy in which each row is permuted on these sites."""
+    out = species.copy()
+    out[:, where] = rng.permuted(species[:, where], axis=1)
+    return out
