@@ -87,7 +87,7 @@ class AlloyRecipe:
     spot_width: float = 0.135
     rotation: float = 0.0
     distortion: Distortion = Distortion()
-    shape: tuple[int, int] = (540, 540)
+    shape: tuple[int, int] = (528, 528)
 
     def __post_init__(self) -> None:
         if not 0 <= self.composition <= 1:
@@ -219,7 +219,10 @@ def simulate_alloy(
 
 
 def series_recipes(
-    compositions: Sequence[float] = (0.05, 0.55, 0.78, 0.95), *, couplings: tuple[float, ...] = (0.0, 0.0), model="P2"
+    compositions: Sequence[float] = (0.05, 0.55, 0.78, 0.95),
+    *,
+    couplings: tuple[float, ...] = (0.0, 0.0),
+    model: str = "P2",
 ) -> tuple[AlloyRecipe, ...]:
     """Return recipes like the four real MoS2-ReS2 images: one Hamiltonian, growing Re content and dimerisation.
 
@@ -242,6 +245,8 @@ def series_recipes(
             couplings=tuple(couplings),
             dimerisation=0.0 if composition < 0.5 else round(0.04 + 0.15 * (composition - 0.55), 2),
             rotation=0.0 if composition < 0.5 else 90.0,
+            disorder=0.015 if composition < 0.5 else 0.035,
+            intensity_spread=0.07 if composition < 0.5 else 0.1,
             distortion=Distortion(drift=(0.002, -0.003), amplitude=0.8),
         )
         for composition in compositions
