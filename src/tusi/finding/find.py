@@ -11,7 +11,8 @@ from tusi.errors import InputError
 from tusi.finding.detection import LaplacianOfGaussian, detect, estimate_width
 from tusi.finding.model import SpotModel, noise_parameters, start_model
 from tusi.finding.presence import PresenceTest, glare, inflation_map, look_up, matched_residual, presence_probability, residual_candidates
-from tusi.finding.refinement import JointRefinement, fit_background, normal_equations, refine, sweep
+from tusi.finding.equations import normal_equations
+from tusi.finding.refinement import JointRefinement, fit_background, refine, sweep
 from tusi.finding.result import Finding
 from tusi.numerics.local_inverse import local_inverse, neighbour_table
 
@@ -43,7 +44,7 @@ def find_atoms(
 
 def marginal_covariance(model: SpotModel) -> Float[np.ndarray, "atom 3 3"]:
     """Return the covariance of (y, x, amplitude) of every spot, neighbours free, for independent pixels."""
-    residual, weight, _, _ = model.weigh(model.render())
+    residual, weight, _ = model.weigh()
     equations = normal_equations(model, residual, weight)
     table = neighbour_table(equations.pairs, len(model.position))
     nothing = np.zeros((len(model.position), 3, 0))
@@ -93,7 +94,7 @@ def _fit(image, noise, options):
 
 def presence_of(model: SpotModel, noise: NoiseModel, presence: PresenceTest) -> np.ndarray:
     covariance = marginal_covariance(model)
-    residual, weight, _, _ = model.weigh(model.render())
+    residual, weight, _ = model.weigh()
     z, _ = matched_residual(model, residual, weight)
     tiles = inflation_map(z, width=model.width, correlation_area=noise.correlation_area)
     variance = covariance[:, 2, 2] * look_up(tiles, z.shape, model.position)
@@ -127,7 +128,7 @@ def _finding(grid, model, noise, presence):
     n = len(model.position)
     scale = pixel_size_of(grid)
     origin = np.array([float(grid.coords["y"][0]), float(grid.coords["x"][0])])
-    residual, weight, _, chi_square = model.weigh(model.render())
+    residual, weight, chi_square = model.weigh()
     chi = chi_square / model.image.size
     covariance = marginal_covariance(model) * max(chi, 1.0) * noise.correlation_area
     flags = np.zeros(n, dtype=np.int64)

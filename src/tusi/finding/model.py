@@ -7,13 +7,16 @@ from jaxtyping import Float
 
 from tusi.data import NoiseModel
 from tusi.numerics.normal_equations import hat_matrix
-from tusi.numerics.spots import add_shape_derivatives, add_spots, weigh
+from tusi.numerics.spots import add_spots, add_width_derivative, weigh
 
 CUTOFF = 4.0
-"""Half side of a spot's window, in widths of its widest Gaussian."""
+"""Half side of a spot's window, in widths."""
 
 NODE_SPACING = 16.0
-"""Distance between background nodes, in widths of the narrowest Gaussian; at least a window."""
+"""Smallest distance between background nodes, in widths; more than a window."""
+
+SMALLEST_PLATEAU, LARGEST_PLATEAU = 10, 0.1
+"""An image counts as clipped when at least so many pixels, and at most this fraction, share the largest value."""
 
 SMALLEST_VARIANCE = 0.02
 """No pixel is believed to have less than this fraction of the image's mean variance."""
@@ -24,40 +27,40 @@ class SpotModel:
     """One image and the current parameters of its model, in pixels; changed in place by the refinement."""
 
     image: Float[np.ndarray, "y x"]
-    noise: Float[np.ndarray, " 4"]
+    noise: Float[np.ndarray, " 5"]
     position: Float[np.ndarray, "atom 2"]
     amplitude: Float[np.ndarray, " atom"]
-    profile: Float[np.ndarray, "gaussian 2"]
+    width: float
     nodes: Float[np.ndarray, "node_y node_x"]
     along_y: Float[np.ndarray, "y node_y"]
     along_x: Float[np.ndarray, "x node_x"]
 
     @property
-    def width(self) -> float:
-        """Width of the spot's core, pixel."""
-        return float(self.profile[0, 1])
-
-    @property
-    def radius(self) -> float:
-        """Half side of a spot's window, pixel."""
-        return CUTOFF * float(self.profile[:, 1].max())
-
-    @property
     def area(self) -> float:
         """Integral of a spot of unit amplitude, pixel squared."""
-        return float(2 * np.pi * (self.profile[:, 0] * self.profile[:, 1] ** 2).sum())
+        return 2 * np.pi * self.width**2
 
     @property
-    def spots(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        """What the compiled loops take."""
-        return self.position, self.amplitude, self.profile, self.radius
+    def spots(self) -> tuple[np.ndarray, np.ndarray, float, float]:
+        """What the compiled loops take: positions, amplitudes, width, half side of a window."""
+        return self.position, self.amplitude, self.width, CUTOFF * self.width
+
+    @property
+    def typical_amplitude(self) -> float:
+        """Median amplitude, or the image's spread where there is no spot; above zero."""
+        typical = np.median(self.amplitude) if len(self.amplitude) else self.image.std()
+        return max(float(typical), 1e-100)
+
+    @property
+    def ridge(self) -> Float[np.ndarray, " 3"]:
+        """Information on (y, x, amplitude) added to a step so that faint spots stay in place; a hundredth atom's."""
+        return np.array([0.1 / self.width**2, 0.1 / self.width**2, 0.01 / self.typical_amplitude**2])
 
     @property
     def node_spacing(self) -> tuple[float, float]:
         """Distance between background nodes, pixel."""
-        return tuple(
-            max(size - 1, 1) / (n_nodes - 1) for size, n_nodes in zip(self.image.shape, self.nodes.shape, strict=True)
-        )  # pyright: ignore[reportReturnType]
+        (rows, columns), (n_y, n_x) = self.image.shape, self.nodes.shape
+        return max(rows - 1, 1) / (n_y - 1), max(columns - 1, 1) / (n_x - 1)
 
     def background(self) -> Float[np.ndarray, "y x"]:
         """Return the background under every pixel."""
@@ -69,25 +72,18 @@ class SpotModel:
         add_spots(image, *self.spots)
         return image
 
-    def shape_derivatives(self) -> Float[np.ndarray, "shape y x"]:
-        """Return the derivative of the image by each shared shape parameter.
+    def width_derivative(self) -> Float[np.ndarray, "y x"]:
+        """Return the derivative of the image by the logarithm of the common width."""
+        image = np.zeros_like(self.image)
+        add_width_derivative(image, *self.spots)
+        return image
 
-        One Gaussian: the logarithm of its width. Two: that, the second's weight, the logarithm of the second's width.
-        """
-        layers = np.zeros((2 * len(self.profile), *self.image.shape))
-        add_shape_derivatives(layers, *self.spots)
-        if len(self.profile) == 1:
-            return layers[1:]
-        weights = self.profile[:, 0]
-        return np.stack([weights[0] * layers[1], layers[2] - layers[0], weights[1] * layers[3]])
-
-    def weigh(
-        self, model: Float[np.ndarray, "y x"]
-    ) -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"], float, float]:
-        """Return residual, inverse variance, deviance and chi-square of the data against a model image."""
+    def weigh(self) -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"], float]:
+        """Return residual, inverse variance and chi-square of the data against the current model."""
+        model = self.render()
         residual, weight = np.empty_like(model), np.empty_like(model)
-        deviance, chi_square = weigh(self.image, model, self.noise, residual, weight)
-        return residual, weight, deviance, chi_square
+        chi_square = weigh(self.image, model, self.noise, residual, weight)
+        return residual, weight, chi_square
 
     def keep(self, rows: np.ndarray) -> None:
         """Drop all spots but these."""
@@ -99,30 +95,43 @@ class SpotModel:
         self.amplitude = np.concatenate([self.amplitude, amplitude])
 
 
-def noise_parameters(noise: NoiseModel, image: Float[np.ndarray, "y x"]) -> Float[np.ndarray, " 4"]:
-    """Return gain, offset, read variance and the smallest believable variance, as the compiled loops take them."""
+def noise_parameters(noise: NoiseModel, image: Float[np.ndarray, "y x"]) -> Float[np.ndarray, " 5"]:
+    """Return gain, offset, read variance, smallest believable variance and saturation level for the compiled loops."""
     typical = float(noise.variance(np.asarray(image.mean())))
     floor = max(noise.read_variance, SMALLEST_VARIANCE * typical, np.finfo(np.float64).tiny)
-    return np.array([noise.gain, noise.offset, noise.read_variance, floor])
+    return np.array([noise.gain, noise.offset, noise.read_variance, floor, saturation_level(image)])
+
+
+def saturation_level(image: Float[np.ndarray, "y x"]) -> float:
+    """Return the level at which the image was clipped, or infinity: the maximum, where it comes as plateaus."""
+    clipped = image == image.max()
+    together = np.zeros_like(clipped)
+    for axis in (0, 1):
+        first = np.moveaxis(together, axis, 0)
+        pairs = np.moveaxis(clipped[1:] & clipped[:-1] if axis == 0 else (clipped[:, 1:] & clipped[:, :-1]).T, 0, 0)
+        first[1:] |= pairs
+        first[:-1] |= pairs
+    n_clipped = int(clipped.sum())
+    many = SMALLEST_PLATEAU <= n_clipped < LARGEST_PLATEAU * image.size
+    return float(image.max()) if many and together.sum() > n_clipped / 2 else np.inf
 
 
 def start_model(
     image: Float[np.ndarray, "y x"],
-    noise: Float[np.ndarray, " 4"],
+    noise: Float[np.ndarray, " 5"],
     *,
     position: Float[np.ndarray, "atom 2"],
     amplitude: Float[np.ndarray, " atom"],
     width: float,
 ) -> SpotModel:
     """Return a model with these spots on a flat background at zero."""
-    spacing = max(NODE_SPACING, 2 * CUTOFF + 1) * width + 2
-    n_nodes = [max(2, round(size / spacing) + 1) for size in image.shape]
+    n_nodes = [max(2, int((size - 1) / (NODE_SPACING * width)) + 1) for size in image.shape]
     return SpotModel(
         image=image,
         noise=noise,
         position=np.array(position, dtype=np.float64),
         amplitude=np.array(amplitude, dtype=np.float64),
-        profile=np.array([[1.0, width]]),
+        width=width,
         nodes=np.zeros(n_nodes),
         along_y=hat_matrix(image.shape[0], n_nodes[0]),
         along_x=hat_matrix(image.shape[1], n_nodes[1]),

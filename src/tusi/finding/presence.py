@@ -128,7 +128,7 @@ def residual_candidates(
     model: SpotModel, *, presence: PresenceTest, correlation_area: float
 ) -> tuple[Float[np.ndarray, "candidate 2"], Float[np.ndarray, " candidate"]]:
     """Return position and amplitude of the significant maxima of the residual, matched to the spot."""
-    residual, weight, _, _ = model.weigh(model.render())
+    residual, weight, _ = model.weigh()
     z, information = matched_residual(model, residual, weight)
     tiles = inflation_map(z, width=model.width, correlation_area=correlation_area)
     peaks = local_maxima(z, presence.significance * np.sqrt(tiles.min()))

@@ -1,8 +1,8 @@
-"""Images of many overlapping round spots: rendering them, and fitting each with its neighbours held fixed.
+"""Images of many overlapping Gaussian spots: rendering them, and fitting each with its neighbours held fixed.
 
-A spot is a sum of concentric Gaussians (`profile`: one row of weight and width per Gaussian, weights summing to one),
-times an amplitude. Every Gaussian is separable, so a window costs one exponential per row and column. All loops are
-compiled, allocate nothing per pixel, and work in float64.
+All spots share one width. A Gaussian is separable, so a window costs one exponential per row and column, and every sum
+over a window is a sum over rows of dot products along x, which the compiler vectorises. `reassoc`, `nsz` and `contract`
+only allow it to add in another order; NaN and infinity keep their meaning.
 """
 
 import math
@@ -11,34 +11,33 @@ import numpy as np
 from jaxtyping import Float
 from numba import njit
 
-N_SPOT_PARAMETERS = 3
-"""Position y, position x, amplitude."""
+SUMS = {"reassoc", "nsz", "contract"}
+"""What the compiler may assume about floating-point sums."""
 
 
 @njit(cache=True, nogil=True)
 def window_of(centre: float, radius: float, size: int) -> tuple[int, int]:
     """Return the half-open range of pixels within `radius` of `centre`, inside an axis of `size` pixels."""
-    return max(0, math.ceil(centre - radius)), min(size, math.floor(centre + radius) + 1)
+    return max(0, math.ceil(centre - radius)), max(0, min(size, math.floor(centre + radius) + 1))
 
 
 @njit(cache=True, nogil=True)
-def fill_exponentials(
-    centre: float, window: tuple[int, int], profile: Float[np.ndarray, "gaussian 2"], values: np.ndarray
+def fill_gaussian(
+    centre: float, window: tuple[int, int], width: float, value: np.ndarray, distance: np.ndarray
 ) -> None:
-    """Write exp(-d^2 / 2 width^2) of every Gaussian along one axis of a window."""
-    for g in range(profile.shape[0]):
-        scale = -0.5 / profile[g, 1] ** 2
-        for k in range(window[1] - window[0]):
-            distance = window[0] + k - centre
-            values[g, k] = math.exp(scale * distance * distance)
+    """Write exp(-d^2 / 2 width^2) and d along one axis of a window."""
+    scale = -0.5 / width**2
+    for k in range(window[1] - window[0]):
+        distance[k] = window[0] + k - centre
+        value[k] = math.exp(scale * distance[k] * distance[k])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=SUMS)
 def add_spots(
     image: Float[np.ndarray, "y x"],
     position: Float[np.ndarray, "atom 2"],
     amplitude: Float[np.ndarray, " atom"],
-    profile: Float[np.ndarray, "gaussian 2"],
+    width: float,
     radius: float,
 ) -> None:
     """Add spots to an image, each cut off at a square of half side `radius`.
@@ -51,76 +50,47 @@ def add_spots(
         (y, x) of each spot, pixel.
     amplitude
         Height of each spot, signal units.
-    profile
-        Weight and width (pixel) of each Gaussian of the spot.
+    width
+        Standard deviation of every spot, pixel.
     radius
         Half side of the window, pixel.
     """
-    n_gaussians, side = profile.shape[0], int(2 * radius) + 3
-    along_y, along_x = np.empty((n_gaussians, side)), np.empty((n_gaussians, side))
+    side = int(2 * radius) + 3
+    e_y, e_x, d_y, d_x = np.empty(side), np.empty(side), np.empty(side), np.empty(side)
     for atom in range(position.shape[0]):
         rows = window_of(position[atom, 0], radius, image.shape[0])
         columns = window_of(position[atom, 1], radius, image.shape[1])
-        fill_exponentials(position[atom, 0], rows, profile, along_y)
-        fill_exponentials(position[atom, 1], columns, profile, along_x)
-        for g in range(n_gaussians):
-            height = amplitude[atom] * profile[g, 0]
-            for i in range(rows[1] - rows[0]):
-                factor = height * along_y[g, i]
-                for j in range(columns[1] - columns[0]):
-                    image[rows[0] + i, columns[0] + j] += factor * along_x[g, j]
+        fill_gaussian(position[atom, 0], rows, width, e_y, d_y)
+        fill_gaussian(position[atom, 1], columns, width, e_x, d_x)
+        for i in range(rows[1] - rows[0]):
+            factor = amplitude[atom] * e_y[i]
+            row = image[rows[0] + i, columns[0] : columns[1]]
+            for j in range(row.size):
+                row[j] += factor * e_x[j]
 
 
-@njit(cache=True, nogil=True)
-def add_shape_derivatives(
-    derivatives: Float[np.ndarray, "derivative y x"],
+@njit(cache=True, nogil=True, fastmath=SUMS)
+def add_width_derivative(
+    image: Float[np.ndarray, "y x"],
     position: Float[np.ndarray, "atom 2"],
     amplitude: Float[np.ndarray, " atom"],
-    profile: Float[np.ndarray, "gaussian 2"],
+    width: float,
     radius: float,
 ) -> None:
-    """Add what the spots' shared shape does to the image, Gaussian by Gaussian.
-
-    Layer 2 g is the image of Gaussian g alone (without its weight); layer 2 g + 1 its derivative with respect to the
-    logarithm of its width.
-    """
-    n_gaussians, side = profile.shape[0], int(2 * radius) + 3
-    along_y, along_x = np.empty((n_gaussians, side)), np.empty((n_gaussians, side))
+    """Add the derivative of the spots' image with respect to the logarithm of their common width."""
+    side = int(2 * radius) + 3
+    e_y, e_x, d_y, d_x = np.empty(side), np.empty(side), np.empty(side), np.empty(side)
     for atom in range(position.shape[0]):
-        rows = window_of(position[atom, 0], radius, derivatives.shape[1])
-        columns = window_of(position[atom, 1], radius, derivatives.shape[2])
-        fill_exponentials(position[atom, 0], rows, profile, along_y)
-        fill_exponentials(position[atom, 1], columns, profile, along_x)
-        for g in range(n_gaussians):
-            scale = 1 / profile[g, 1] ** 2
-            for i in range(rows[1] - rows[0]):
-                factor = amplitude[atom] * along_y[g, i]
-                y_part = scale * (rows[0] + i - position[atom, 0]) ** 2
-                for j in range(columns[1] - columns[0]):
-                    value = factor * along_x[g, j]
-                    x_part = scale * (columns[0] + j - position[atom, 1]) ** 2
-                    derivatives[2 * g, rows[0] + i, columns[0] + j] += value
-                    derivatives[2 * g + 1, rows[0] + i, columns[0] + j] += value * (y_part + x_part)
-
-
-@njit(cache=True, nogil=True)
-def fill_derivatives(
-    offset_yx: tuple[float, float],
-    exponentials: tuple[np.ndarray, np.ndarray, int, int],
-    profile: Float[np.ndarray, "gaussian 2"],
-    amplitude: float,
-    out: Float[np.ndarray, " 3"],
-) -> None:
-    """Write the derivative of one pixel by position y, position x and amplitude."""
-    along_y, along_x, i, j = exponentials
-    value, slope = 0.0, 0.0
-    for g in range(profile.shape[0]):
-        part = profile[g, 0] * along_y[g, i] * along_x[g, j]
-        value += part
-        slope += part / profile[g, 1] ** 2
-    out[0] = amplitude * slope * offset_yx[0]
-    out[1] = amplitude * slope * offset_yx[1]
-    out[2] = value
+        rows = window_of(position[atom, 0], radius, image.shape[0])
+        columns = window_of(position[atom, 1], radius, image.shape[1])
+        fill_gaussian(position[atom, 0], rows, width, e_y, d_y)
+        fill_gaussian(position[atom, 1], columns, width, e_x, d_x)
+        for i in range(rows[1] - rows[0]):
+            factor = amplitude[atom] * e_y[i] / width**2
+            y_part = d_y[i] * d_y[i]
+            row = image[rows[0] + i, columns[0] : columns[1]]
+            for j in range(row.size):
+                row[j] += factor * e_x[j] * (y_part + d_x[j] * d_x[j])
 
 
 @njit(cache=True, nogil=True)
@@ -139,15 +109,13 @@ def solve_3(matrix: Float[np.ndarray, "3 3"], right: Float[np.ndarray, " 3"], ou
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=SUMS)
 def sweep_spots(
     image: Float[np.ndarray, "y x"],
     model: Float[np.ndarray, "y x"],
-    noise: Float[np.ndarray, " 4"],
-    position: Float[np.ndarray, "atom 2"],
-    amplitude: Float[np.ndarray, " atom"],
-    profile: Float[np.ndarray, "gaussian 2"],
-    radius: float,
+    noise: Float[np.ndarray, " 5"],
+    spots: tuple[np.ndarray, np.ndarray, float, float],
+    ridge: Float[np.ndarray, " 3"],
 ) -> None:
     """Improve every spot once by Fisher scoring, with all others held at their current values.
 
@@ -158,77 +126,93 @@ def sweep_spots(
     model
         The model image; kept up to date in place.
     noise
-        Gain, offset, read variance and the smallest variance that a pixel is believed to have.
-    position, amplitude
-        The spots; changed in place. A step is at most half the narrowest width, and an amplitude at least a tenth of
-        what it was.
-    profile
-        Weight and width (pixel) of each Gaussian of the spot.
-    radius
-        Half side of the window, pixel.
+        Gain, offset, read variance, the smallest variance that a pixel is believed to have, and the saturation level.
+    spots
+        Position and amplitude, changed in place; width, and half side of the window (pixel). A step is at most half a
+        width, and an amplitude stays at least a tenth of what it was.
+    ridge
+        Information added to each parameter to keep faint spots in place.
     """
-    n_gaussians, side = profile.shape[0], int(2 * radius) + 3
-    along_y, along_x = np.empty((n_gaussians, side)), np.empty((n_gaussians, side))
-    gradient, information = np.zeros(3), np.zeros((3, 3))
-    slope, step, no_change = np.zeros(3), np.zeros(3), np.zeros((1, 2))
-    largest_step = 0.5 * profile[0, 1]
+    position, amplitude, width, radius = spots
+    side = int(2 * radius) + 3
+    e_y, e_x, d_y, d_x = np.empty(side), np.empty(side), np.empty(side), np.empty(side)
+    gradient, information, step = np.zeros(3), np.zeros((3, 3)), np.zeros(3)
     for atom in range(position.shape[0]):
         rows = window_of(position[atom, 0], radius, image.shape[0])
         columns = window_of(position[atom, 1], radius, image.shape[1])
-        fill_exponentials(position[atom, 0], rows, profile, along_y)
-        fill_exponentials(position[atom, 1], columns, profile, along_x)
+        fill_gaussian(position[atom, 0], rows, width, e_y, d_y)
+        fill_gaussian(position[atom, 1], columns, width, e_x, d_x)
         gradient[:], information[:] = 0.0, 0.0
+        slope = amplitude[atom] / width**2
         for i in range(rows[1] - rows[0]):
-            y = rows[0] + i
-            for j in range(columns[1] - columns[0]):
-                x = columns[0] + j
-                variance = max(noise[0] * (model[y, x] - noise[1]) + noise[2], noise[3])
-                away = (y - position[atom, 0], x - position[atom, 1])
-                fill_derivatives(away, (along_y, along_x, i, j), profile, amplitude[atom], slope)
-                misfit = (image[y, x] - model[y, x]) / variance
-                for p in range(3):
-                    gradient[p] += slope[p] * misfit
-                    for q in range(p, 3):
-                        information[p, q] += slope[p] * slope[q] / variance
+            data, fit = image[rows[0] + i, columns[0] : columns[1]], model[rows[0] + i, columns[0] : columns[1]]
+            g0, g1, o0, o1, o2 = 0.0, 0.0, 0.0, 0.0, 0.0
+            for j in range(data.size):
+                weight = e_x[j] / max(noise[0] * (fit[j] - noise[1]) + noise[2], noise[3])
+                weight = 0.0 if data[j] >= noise[4] and fit[j] >= noise[4] else weight
+                misfit = weight * (data[j] - fit[j])
+                weight *= e_x[j]
+                g0 += misfit
+                g1 += misfit * d_x[j]
+                o0 += weight
+                o1 += weight * d_x[j]
+                o2 += weight * d_x[j] * d_x[j]
+            squared = e_y[i] * e_y[i]
+            gradient[0] += slope * e_y[i] * d_y[i] * g0
+            gradient[1] += slope * e_y[i] * g1
+            gradient[2] += e_y[i] * g0
+            information[0, 0] += slope * slope * squared * d_y[i] * d_y[i] * o0
+            information[0, 1] += slope * slope * squared * d_y[i] * o1
+            information[0, 2] += slope * squared * d_y[i] * o0
+            information[1, 1] += slope * slope * squared * o2
+            information[1, 2] += slope * squared * o1
+            information[2, 2] += squared * o0
         for p in range(3):
-            information[p, p] *= 1.0 + 1e-6
+            information[p, p] += ridge[p]
         if not solve_3(information, gradient, step):
             continue
-        no_change[0] = position[atom]
-        add_spots(model, no_change, -amplitude[atom : atom + 1], profile, radius)
+        largest_step = 0.5 * width
+        add_spots(model, position[atom : atom + 1], -amplitude[atom : atom + 1], width, radius)
         for p in range(2):
             position[atom, p] += min(max(step[p], -largest_step), largest_step)
         amplitude[atom] = max(amplitude[atom] + step[2], 0.1 * amplitude[atom])
-        add_spots(model, position[atom : atom + 1], amplitude[atom : atom + 1], profile, radius)
+        add_spots(model, position[atom : atom + 1], amplitude[atom : atom + 1], width, radius)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=SUMS)
 def weigh(
     image: Float[np.ndarray, "y x"],
     model: Float[np.ndarray, "y x"],
-    noise: Float[np.ndarray, " 4"],
+    noise: Float[np.ndarray, " 5"],
     residual: Float[np.ndarray, "y x"],
     weight: Float[np.ndarray, "y x"],
-) -> tuple[float, float]:
-    """Write residual and inverse variance of every pixel; return deviance and Pearson's chi-square.
+) -> float:
+    """Write residual and inverse variance of every pixel; return Pearson's chi-square.
 
-    The deviance is that of a Poisson variable shifted by offset and read variance (exact where either is zero), or
-    chi-square where the gain is zero.
+    A saturated pixel says only that the signal is at least this high: it has no weight where the model agrees.
     """
-    deviance, chi_square = 0.0, 0.0
+    chi_square = 0.0
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
-            variance = max(noise[0] * (model[y, x] - noise[1]) + noise[2], noise[3])
+            inverse = 1 / max(noise[0] * (model[y, x] - noise[1]) + noise[2], noise[3])
+            inverse = 0.0 if image[y, x] >= noise[4] and model[y, x] >= noise[4] else inverse
             misfit = image[y, x] - model[y, x]
-            residual[y, x] = misfit
-            weight[y, x] = 1 / variance
-            chi_square += misfit * misfit / variance
-            if noise[0] > 0:
-                expected = variance / noise[0] ** 2
-                observed = max(expected + misfit / noise[0], 0.0)
-                deviance += 2 * (expected - observed)
-                if observed > 0:
-                    deviance += 2 * observed * math.log(observed / expected)
-            else:
-                deviance += misfit * misfit / variance
-    return deviance, chi_square
+            residual[y, x], weight[y, x] = misfit, inverse
+            chi_square += misfit * misfit * inverse
+    return chi_square
+
+
+@njit(cache=True, nogil=True, fastmath=SUMS)
+def likelihood_gain(
+    residual: Float[np.ndarray, "y x"],
+    weight: Float[np.ndarray, "y x"],
+    new_residual: Float[np.ndarray, "y x"],
+    new_weight: Float[np.ndarray, "y x"],
+) -> float:
+    """Return the gain in quasi-log-likelihood between two models, by the trapezoidal rule along the way."""
+    gain = 0.0
+    for y in range(residual.shape[0]):
+        for x in range(residual.shape[1]):
+            mean = residual[y, x] * weight[y, x] + new_residual[y, x] * new_weight[y, x]
+            gain += 0.5 * mean * (residual[y, x] - new_residual[y, x])
+    return gain
