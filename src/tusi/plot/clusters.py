@@ -1,27 +1,15 @@
 """Cluster histograms against models and chance, with a small picture of each class under its bar."""
 
-import re
-
 import numpy as np
+from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 
+from tusi.errors import InputError
 from tusi.generative import HamiltonianComparison
+from tusi.numerics.symmetry import ring_classes
 from tusi.plot.canvas import bare, tidy
-from tusi.plot.palette import CLASSES, INK, RULE, SOFT, model_colour
-
-_RING = {0: (0, 0, 0, 0, 0, 0), 1: (1, 0, 0, 0, 0, 0), 5: (1, 1, 1, 1, 1, 0), 6: (1, 1, 1, 1, 1, 1)}
-_RING_OF = {
-    (2, "o"): (1, 1, 0, 0, 0, 0),
-    (2, "m"): (1, 0, 1, 0, 0, 0),
-    (2, "p"): (1, 0, 0, 1, 0, 0),
-    (3, "o"): (1, 1, 1, 0, 0, 0),
-    (3, "m"): (1, 0, 1, 0, 1, 0),
-    (3, "p"): (1, 1, 0, 1, 0, 0),
-    (4, "o"): (0, 0, 1, 1, 1, 1),
-    (4, "m"): (0, 1, 0, 1, 1, 1),
-    (4, "p"): (0, 1, 1, 0, 1, 1),
-}
+from tusi.plot.palette import CLASSES, RULE, SOFT, model_colour
 
 
 def draw_clusters(axes: Axes, comparison: HamiltonianComparison, *, image: int, models: tuple[str, ...]) -> Axes:
@@ -75,51 +63,47 @@ def draw_clusters(axes: Axes, comparison: HamiltonianComparison, *, image: int, 
     return tidy(axes, grid="y")
 
 
-def draw_cluster_classes(axes: Axes, labels: tuple[str, ...], *, species: tuple[str, ...]) -> Axes:
-    """Draw the pattern of each class: a site in its ring of neighbours, in the colours of the species.
+def draw_cluster_classes(axes: Axes, n_classes: int) -> Axes:
+    """Draw the pattern of each class: a site in its ring of neighbours, in the colours of the two species.
 
     Parameters
     ----------
     axes
         Where to draw, under `draw_clusters`.
-    labels
-        Labels of the classes.
-    species
-        (species that is not counted, species that is counted).
+    n_classes
+        26 for rings of six, 12 for rings of four.
     """
-    axes.set_xlim(-0.7, len(labels) - 0.3)
-    axes.set_ylim(-0.95, 0.95)
-    rings = [ring_of(label, species) for label in labels]
-    angle = np.deg2rad(90 + 60 * np.arange(6))
-    hexagon = np.concatenate([[[0.0, 0.0]], np.stack([np.cos(angle), np.sin(angle)], axis=1)])
-    points, colours = [], []
-    for x, ring in enumerate(rings):
-        if ring is None:
-            axes.annotate(labels[x], (x, 0), ha="center", va="center", rotation=90, fontsize=6, color=INK)
-            continue
-        points.append(hexagon * [0.31, 0.52] + [x, 0])
-        colours += [CLASSES[value] for value in ring]
-    if points:
-        size = np.full(7 * len(points), 0.26)
-        dots = EllipseCollection(
-            size, size, np.zeros(len(size)), units="x", offsets=np.concatenate(points), offset_transform=axes.transData
-        )
-        dots.set(facecolor=colours, edgecolor="none")
-        axes.add_collection(dots)
+    axes.set_xlim(-0.7, n_classes - 0.3)
+    axes.set_ylim(-0.85, 0.85)
+    states = class_states(n_classes)
+    angle = np.deg2rad(90 + 360 / (states.shape[1] - 1) * np.arange(states.shape[1] - 1))
+    cluster = np.concatenate([[[0.0, 0.0]], np.stack([np.cos(angle), np.sin(angle)], axis=1)]) * [0.3, 0.55]
+    offsets = (cluster[None] + np.stack([np.arange(n_classes), np.zeros(n_classes)], axis=1)[:, None]).reshape(-1, 2)
+    size = np.full(len(offsets), 0.25)
+    dots = EllipseCollection(
+        size, size, np.zeros(len(size)), units="x", offsets=offsets, offset_transform=axes.transData
+    )
+    dots.set(facecolor=[CLASSES[value] for value in states.ravel()], edgecolor="none")
+    axes.add_collection(dots)
     return bare(axes)
 
 
-def ring_of(label: str, species: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Return centre and ring of a class as zeros and ones; `None` when the label says nothing about them.
+def class_states(n_classes: int) -> Int[np.ndarray, "class site"]:
+    """Return one state of each class: centre first, then the ring in cyclic order.
+
+    Raises
+    ------
+    InputError
+        No ring of four or six sites has so many classes.
 
     Examples
     --------
-    >>> ring_of("Re+2Re o", ("Mo", "Re"))
-    (1, 1, 1, 0, 0, 0, 0)
+    >>> class_states(26)[3].tolist()
+    [0, 1, 0, 1, 0, 0, 0]
     """
-    match = re.fullmatch(r"(.+?)\+(\d)(.+?)(?: ([omp]))?", label)
-    if match is None or match[1] not in species:
-        return None
-    centre, n_counted = species.index(match[1]), int(match[2])
-    ring = _RING.get(n_counted) or _RING_OF.get((n_counted, match[4] or ""))
-    return None if ring is None else (centre, *ring)
+    for n_ring in (6, 4):
+        classes = ring_classes(n_ring)
+        if len(classes) == n_classes:
+            _, first = np.unique(classes.class_of, return_index=True)
+            return first[:, None] >> np.arange(n_ring + 1) & 1
+    raise InputError("n_classes", expected="26 or 12", got=str(n_classes))

@@ -9,13 +9,13 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, *children: str, **attributes: str | bool | None) -> Markup:
+def element(tag: str, /, *children: str, **attributes: str | bool | None) -> Markup:
     """Return one element.
 
     Parameters
     ----------
-    name
-        Name of the tag.
+    tag
+        Name of the element.
     *children
         Text, which is escaped, or markup, which is not.
     **attributes
@@ -39,9 +39,9 @@ def element(name: str, *children: str, **attributes: str | bool | None) -> Marku
             written += f" {label}"
         elif value is not None and value is not False:
             written += f' {label}="{html.escape(str(value))}"'
-    if name in ("meta", "input", "br", "hr", "col"):
-        return Markup(f"<{name}{written}>")
-    return Markup(f"<{name}{written}>{joined(*children)}</{name}>")
+    if tag in ("meta", "input", "br", "hr", "col", "link"):
+        return Markup(f"<{tag}{written}>")
+    return Markup(f"<{tag}{written}>{joined(*children)}</{tag}>")
 
 
 def joined(*children: str) -> Markup:

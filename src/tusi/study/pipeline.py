@@ -175,13 +175,14 @@ class _Run:
         options = self.tasks[0].options
         from tusi.generative import fit_hamiltonians
 
-        return fit_hamiltonians(
+        comparison = fit_hamiltonians(
             graphs,
             models=options.models,
             rng=stream(options.seed, _FINAL),
             executor=self.executor,
             progress=self.told("Comparing models", 1),
         )
+        return dataclasses.replace(comparison, image_names=names)
 
     def told(self, label: str, n_items: int) -> Callable[[int, int], None] | None:
         """Return the progress callback of one step."""

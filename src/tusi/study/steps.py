@@ -144,9 +144,9 @@ def _species(task: ImageTask, registration: RegisteredAtoms) -> SpeciesFit:
     )
 
 
-def _graph(task: ImageTask, registration: RegisteredAtoms, species: SpeciesFit) -> SiteGraph:
+def _graph(_task: ImageTask, registration: RegisteredAtoms, species: SpeciesFit) -> SiteGraph:
     """Cut the window that a Hamiltonian sees."""
-    return site_graph(species.atoms, registration.lattice, image=task.number)
+    return site_graph(species.atoms, registration.lattice)
 
 
 STEPS = (
