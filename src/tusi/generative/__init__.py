@@ -19,12 +19,12 @@ _HOMES = {
 }
 
 __all__ = [
+    "MODELS",
     "FitSettings",
     "HamiltonianComparison",
     "HamiltonianFit",
     "HamiltonianSettings",
     "LatticeModel",
-    "MODELS",
     "NestedTest",
     "SamplerSettings",
     "fit_hamiltonians",

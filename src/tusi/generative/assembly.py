@@ -10,6 +10,7 @@ from tusi.data.graph import SiteGraph
 from tusi.generative.bootstrap import ModelOutcome
 from tusi.generative.clusters import centre_composition, random_probability
 from tusi.generative.models import LatticeModel, embedding
+from tusi.generative.nested import nested_score
 from tusi.generative.permutation import Permutations, random_distance, score_statistic
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.surface import minimise_distance
@@ -158,7 +159,6 @@ def _fit(gathered: Gathered, model: LatticeModel, distances: Distances) -> Hamil
     low, high = quantile_band(pooled)
     outcome = gathered.outcomes.get(model.name)
     n_terms = len(model.terms)
-    unknown = np.full(n_terms, np.nan)
     calibrated = mean_p_value(
         pooled_squared_distance(distances.tested, n_clusters), pooled_squared_distance(distances.replicas, n_clusters)
     )
@@ -177,26 +177,41 @@ def _fit(gathered: Gathered, model: LatticeModel, distances: Distances) -> Hamil
         "gain_calibrated_p": 1.0 if not n_terms else _gain_p(gathered, model),
     }
     if outcome is None:
-        return HamiltonianFit(
-            **common, value=unknown, covariance=np.full((n_terms, n_terms), np.nan),
-            interval=np.full((n_terms, 2), np.nan), monte_carlo_error=unknown, p_value=unknown, distance_value=unknown, converged=not n_terms, n_iterations=0,
-            effective_sample_size=0.0, clic=np.nan if n_terms else _random_clic(gathered), collinearity=0.0,
-        )  # fmt: skip
-    error = np.sqrt(np.diag(outcome.covariance))
-    correlation = outcome.covariance / np.outer(error, error) - np.eye(n_terms)
+        return _unfitted(common, n_terms, clic=np.nan if n_terms else _random_clic(gathered))
+    error = np.sqrt(np.diag(outcome.fitted.covariance))
+    correlation = outcome.fitted.covariance / np.outer(error, error) - np.eye(n_terms)
     return HamiltonianFit(
         **common,
-        value=outcome.fit.value,
-        covariance=outcome.covariance,
-        interval=outcome.interval,
-        monte_carlo_error=np.sqrt(np.diag(outcome.fit.monte_carlo_covariance)),
-        p_value=outcome.zero_p if n_terms > 1 else np.array([common["gain_calibrated_p"]]),
+        value=outcome.fitted.fit.value,
+        covariance=outcome.fitted.covariance,
+        interval=outcome.fitted.interval,
+        monte_carlo_error=np.sqrt(np.diag(outcome.fitted.fit.monte_carlo_covariance)),
+        p_value=outcome.fitted.zero_p if n_terms > 1 else np.array([common["gain_calibrated_p"]]),
         distance_value=np.median(outcome.distance.value, axis=0),
-        converged=outcome.fit.converged,
-        n_iterations=outcome.fit.n_rounds,
-        effective_sample_size=float(outcome.fit.effective_sample_size.min()),
+        converged=outcome.fitted.fit.converged,
+        n_iterations=outcome.fitted.fit.n_rounds,
+        effective_sample_size=float(outcome.fitted.fit.effective_sample_size.min()),
         clic=outcome.clic,
         collinearity=float(np.abs(correlation).max()),
+    )
+
+
+def _unfitted(common: dict, n_terms: int, *, clic: float) -> HamiltonianFit:
+    """Return the row of a model without couplings, or of one that the images say nothing of."""
+    unknown = np.full(n_terms, np.nan)
+    return HamiltonianFit(
+        **common,
+        value=unknown,
+        covariance=np.full((n_terms, n_terms), np.nan),
+        interval=np.full((n_terms, 2), np.nan),
+        monte_carlo_error=unknown,
+        p_value=unknown,
+        distance_value=unknown,
+        converged=not n_terms,
+        n_iterations=0,
+        effective_sample_size=0.0,
+        clic=clic,
+        collinearity=0.0,
     )
 
 
@@ -259,18 +274,8 @@ def _nested_score(gathered: Gathered, smaller: LatticeModel, larger: LatticeMode
     else:
         null = outcome.replicas.statistics[place]
         observed = outcome.replicas.observed_statistics[place]
-    matrix = embedding(smaller, larger)
-    if matrix is not None and matrix.size:
-        covariance = np.cov(null, rowvar=False)
-        fitted = matrix @ np.linalg.pinv(matrix.T @ covariance @ matrix) @ matrix.T
-        projection = np.eye(len(covariance)) - covariance @ fitted
-        null, observed = (
-            null @ projection.T,
-            (observed - null.mean(axis=0)) @ projection.T + null.mean(axis=0) @ projection.T,
-        )
-    both = np.concatenate([null, observed])
-    scores = score_statistic(observed, both)
-    return float(np.median(scores)), mean_p_value(scores, score_statistic(null, both))
+    scores, null_scores = nested_score(observed, null, smaller=smaller, larger=larger)
+    return float(np.median(scores)), mean_p_value(scores, null_scores)
 
 
 def _distance_gain_p(gathered: Gathered, smaller: LatticeModel, larger: LatticeModel) -> float:

@@ -64,6 +64,32 @@ class ModelJob:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FittedCouplings:
+    """Couplings with label uncertainty.
+
+    Attributes
+    ----------
+    fit
+        Complete-data likelihood fit at the last draws of the labels.
+    evidence
+        Those draws.
+    covariance, interval, zero_p
+        Covariance of the couplings, their intervals, and the p-value of each being zero with the others free.
+    """
+
+    fit: LikelihoodFit
+    evidence: Evidence
+    covariance: Float[np.ndarray, "parameter parameter"]
+    interval: Float[np.ndarray, "parameter 2"]
+    zero_p: Float[np.ndarray, " parameter"]
+
+    @property
+    def value(self) -> Float[np.ndarray, " parameter"]:
+        """Couplings, in kT."""
+        return self.fit.value
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Replicas:
     """Images drawn from a fitted model, given the borders and the compositions.
 
@@ -91,11 +117,8 @@ class ModelOutcome:
 
     Attributes
     ----------
-    fit
-        Complete-data likelihood fit.
-    covariance, interval, zero_p
-        Covariance of the couplings and their intervals with label uncertainty included, and the p-value of each being
-        zero, by the profile likelihood.
+    fitted
+        Couplings with their uncertainty.
     gain, gain_error
         Log-likelihood above no coupling, and its Monte Carlo error.
     clic
@@ -108,10 +131,7 @@ class ModelOutcome:
         Replicas, their distance fits, and those of the data with labels drawn from their posterior under the model.
     """
 
-    fit: LikelihoodFit
-    covariance: Float[np.ndarray, "parameter parameter"]
-    interval: Float[np.ndarray, "parameter 2"]
-    zero_p: Float[np.ndarray, " parameter"]
+    fitted: FittedCouplings
     gain: float
     gain_error: float
     clic: float
@@ -124,19 +144,15 @@ class ModelOutcome:
 
 def run_model(job: ModelJob, rng: np.random.Generator) -> ModelOutcome:
     """Fit one model to all images and draw its replicas."""
-    evidence, fit = _fit(job, rng)
-    covariance = _with_label_uncertainty(evidence, fit)
-    widening = np.sqrt(np.diag(covariance) / np.diag(invert(fit.information)))
+    fitted = fit_labels(job, rng)
+    fit, evidence = fitted.fit, fitted.evidence
     gain, gain_error = log_likelihood_gain(evidence, job.model, fit.value, rng=rng, settings=job.settings)
     classes = ring_classes(job.windows[0].n_ring)
     composition = centre_composition(job.histogram, classes)
     surfaces, distance = _surfaces(job, fit, composition, rng)
-    replicas = _replicate(job, evidence, fit.value, rng)
+    replicas = replicate(job, evidence, fit.value, rng)
     return ModelOutcome(
-        fit=fit,
-        covariance=covariance,
-        interval=_intervals(fit, widening, job.settings.confidence),
-        zero_p=_zero_p_values(fit, widening),
+        fitted=fitted,
         gain=gain,
         gain_error=gain_error,
         clic=_clic(job, evidence, fit.value, rng),
@@ -152,20 +168,34 @@ def run_model(job: ModelJob, rng: np.random.Generator) -> ModelOutcome:
     )
 
 
-def _fit(job: ModelJob, rng: np.random.Generator) -> tuple[Evidence, LikelihoodFit]:
-    """Maximise the likelihood; with uncertain labels, draw them again at each new fit (Monte Carlo EM)."""
+def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
+    """Fit the couplings and state their uncertainty, that of the labels included.
+
+    With uncertain labels the likelihood averages over draws of them, and they are drawn again from their posterior at
+    couplings drawn around each new fit (Monte Carlo EM with proper imputations); the spread of the scores between
+    draws is the information that the labels' uncertainty took away.
+
+    References
+    ----------
+    D. B. Rubin, *Multiple Imputation for Nonresponse in Surveys* (1987). T. A. Louis, J. R. Stat. Soc. B 44, 226 (1982).
+    """
     species = tuple(draws[: job.n_imputations] for draws in job.species)
     evidence = Evidence(windows=job.windows, species=species)
     fit = maximise_likelihood(evidence, job.model, rng=rng, settings=job.settings)
-    if job.n_imputations == 1:
-        return evidence, fit
-    for _ in range(N_LABEL_PASSES):
-        centre = fit.value
-        couplings = rng.multivariate_normal(centre, invert(fit.information), size=job.n_imputations, method="eigh")
+    for _ in range(N_LABEL_PASSES if job.n_imputations > 1 else 0):
+        couplings = rng.multivariate_normal(fit.value, invert(fit.information), size=job.n_imputations, method="eigh")
         species = tuple(draw_labels_given(window, job.model, couplings, rng=rng) for window in job.windows)
         evidence = Evidence(windows=job.windows, species=species)
-        fit = maximise_likelihood(evidence, job.model, rng=rng, start=centre, settings=job.settings)
-    return evidence, fit
+        fit = maximise_likelihood(evidence, job.model, rng=rng, start=fit.value, settings=job.settings)
+    covariance = _with_label_uncertainty(evidence, fit)
+    widening = np.sqrt(np.diag(covariance) / np.diag(invert(fit.information)))
+    return FittedCouplings(
+        fit=fit,
+        evidence=evidence,
+        covariance=covariance,
+        interval=_intervals(fit, widening, job.settings.confidence),
+        zero_p=chi2.sf(fit.value**2 / np.diag(covariance), 1),
+    )
 
 
 def _with_label_uncertainty(evidence: Evidence, fit: LikelihoodFit) -> np.ndarray:
@@ -184,12 +214,6 @@ def _intervals(fit: LikelihoodFit, widening: np.ndarray, confidence: float) -> n
     """Return the profile intervals, widened about the fit for label uncertainty."""
     bounds = np.array([profile_interval(fit, k, confidence=confidence) for k in range(len(fit.value))])
     return fit.value[:, None] + (bounds.reshape(-1, 2) - fit.value[:, None]) * widening[:, None]
-
-
-def _zero_p_values(fit: LikelihoodFit, widening: np.ndarray) -> np.ndarray:
-    """Return the p-value of each coupling being zero, from a Wald statistic with the widened standard error."""
-    error = np.sqrt(np.diag(invert(fit.information))) * widening
-    return chi2.sf((fit.value / error) ** 2, 1)
 
 
 def _surfaces(
@@ -212,7 +236,7 @@ def _surfaces(
     return surfaces, distance
 
 
-def _replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.random.Generator) -> Replicas:
+def replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.random.Generator) -> Replicas:
     """Draw replicas of all images; each draw of the labels lends its border and composition to its share of them."""
     classes = ring_classes(job.windows[0].n_ring)
     share = -(-job.n_bootstrap // evidence.n_draws)

@@ -168,7 +168,7 @@ def fit_hamiltonians(
         job_model.name: outcome for job_model, outcome in zip([m for m in chosen if m.terms], outcomes, strict=False)
     }
     for name, outcome in fitted.items():
-        notes += _identifiability(name, outcome.covariance)
+        notes += _identifiability(name, outcome.fitted.covariance)
     for category, text in notes:
         warnings.warn(text, category, stacklevel=2)
     return assemble(
