@@ -168,13 +168,13 @@ def render_spots(
     >>> round(float(image[1, 0] / image[1, 1]), 4)
     0.6065
     """
-    centre = np.ascontiguousarray(position, dtype=np.float64).reshape(-1, 2)
+    centre = np.array(position, dtype=np.float64).reshape(-1, 2)
     n_spots = len(centre)
     try:
-        heights = np.ascontiguousarray(np.broadcast_to(np.asarray(amplitude, dtype=np.float64), n_spots))
-        widths = np.ascontiguousarray(np.broadcast_to(np.asarray(width, dtype=np.float64), n_spots))
+        heights = np.array(np.broadcast_to(np.asarray(amplitude, dtype=np.float64), n_spots))
+        widths = np.array(np.broadcast_to(np.asarray(width, dtype=np.float64), n_spots))
         shifts = np.zeros(shape[0]) if row_shift is None else np.asarray(row_shift, dtype=np.float64)
-        shifts = np.ascontiguousarray(np.broadcast_to(shifts, shape[0]))
+        shifts = np.array(np.broadcast_to(shifts, shape[0]))
     except ValueError as error:
         raise InputError(
             "position", expected="one amplitude and width for each, one shift for each row", got=str(error)
