@@ -64,6 +64,15 @@ def normal_equations(
     )
 
 
+def information_blocks(
+    model: SpotModel, weight: Float[np.ndarray, "y x"]
+) -> tuple[Float[np.ndarray, "atom 3 3"], Int[np.ndarray, "pair 2"], Float[np.ndarray, "pair 3 3"]]:
+    """Return the information of every spot with itself, the overlapping pairs, and the information of each pair."""
+    _, own, _, _, _ = spot_blocks((weight, weight, weight), model.spots, model.node_spacing, model.nodes.shape)
+    pairs = overlapping_pairs(model.position, OVERLAP * model.width)
+    return own, pairs, pair_blocks(weight, model.spots, pairs)
+
+
 def _to_border(model: SpotModel, to_nodes: np.ndarray, first_node: np.ndarray, to_width: np.ndarray) -> sparse.csr_array:
     """Return the information between spots (rows) and background nodes and width (columns)."""
     n_atoms, (n_y, n_x) = len(model.position), model.nodes.shape

@@ -66,7 +66,7 @@ def presence_probability(
     brightest
         Upper end of the uniform prior on amplitudes, signal units.
     """
-    deviation = np.sqrt(variance)
+    deviation = np.sqrt(np.minimum(variance, 1e12 * brightest**2))
     z = np.clip(amplitude / deviation, 1e-3, 1e3)
     prior_over_posterior = np.log(np.maximum(brightest / (np.sqrt(2 * np.pi) * deviation), 1.0))
     area_over_posterior = np.log(np.maximum(z**2 / (2 * np.pi * width**2 * density), 1.0))
@@ -125,15 +125,38 @@ def glare(
 
 
 def residual_candidates(
-    model: SpotModel, *, presence: PresenceTest, correlation_area: float
-) -> tuple[Float[np.ndarray, "candidate 2"], Float[np.ndarray, " candidate"]]:
-    """Return position and amplitude of the significant maxima of the residual, matched to the spot."""
-    residual, weight, _ = model.weigh()
-    z, information = matched_residual(model, residual, weight)
+    model: SpotModel, images: tuple[np.ndarray, np.ndarray], *, presence: PresenceTest, correlation_area: float
+) -> tuple[Float[np.ndarray, "candidate 2"], Float[np.ndarray, " candidate"], Float[np.ndarray, "tile_y tile_x"]]:
+    """Return the significant maxima of the residual, and the residual's own variance tile by tile.
+
+    `images` are the residual and the inverse variance of every pixel.
+    """
+    z, information = matched_residual(model, *images)
     tiles = inflation_map(z, width=model.width, correlation_area=correlation_area)
     peaks = local_maxima(z, presence.significance * np.sqrt(tiles.min()))
     rows = tuple(peaks.T)
     shape_part = (presence.shape_error * glare(peaks, model, exclude_self=False)) ** 2 * information[rows]
     strong = z[rows] > presence.significance * np.sqrt(look_up(tiles, z.shape, peaks) + shape_part)
     peaks, rows = peaks[strong], tuple(peaks[strong].T)
-    return subpixel_peaks(z, peaks), z[rows] / np.sqrt(information[rows])
+    return subpixel_peaks(z, peaks), z[rows] / np.sqrt(information[rows]), tiles
+
+
+def presence_of(
+    model: SpotModel,
+    amplitude_variance: Float[np.ndarray, " atom"],
+    tiles: Float[np.ndarray, "tile_y tile_x"],
+    *,
+    presence: PresenceTest,
+) -> Float[np.ndarray, " atom"]:
+    """Return the presence probability of every spot of a model; zero where its variance is not finite."""
+    if not len(model.position):
+        return np.zeros(0)
+    variance = amplitude_variance * look_up(tiles, model.image.shape, model.position)
+    variance = variance + (presence.shape_error * glare(model.position, model)) ** 2
+    return presence_probability(
+        model.amplitude,
+        np.where(np.isfinite(variance), variance, np.inf),
+        width=model.width,
+        density=len(model.position) / model.image.size,
+        brightest=2 * float(np.quantile(model.amplitude, 0.95)),
+    )

@@ -22,7 +22,7 @@ def neighbour_table(
     return start, neighbour, np.concatenate([number, -number])[order]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def cholesky_solve(matrix: Float[np.ndarray, "n n"], right: Float[np.ndarray, "n m"]) -> bool:
     """Solve a symmetric positive definite system in place; False where the matrix is not positive definite."""
     n, m = right.shape
@@ -51,15 +51,37 @@ def cholesky_solve(matrix: Float[np.ndarray, "n n"], right: Float[np.ndarray, "n
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
+def gather(
+    own: np.ndarray, blocks: np.ndarray, table: tuple[np.ndarray, np.ndarray, np.ndarray], members: np.ndarray,
+    matrix: np.ndarray,
+) -> None:
+    """Write the lower triangle of the information of a few atoms."""
+    start, neighbour, number = table
+    matrix[:] = 0.0
+    for k in range(members.size):
+        for p in range(3):
+            for q in range(3):
+                matrix[3 * k + p, 3 * k + q] = own[members[k], p, q]
+        for entry in range(start[members[k]], start[members[k] + 1]):
+            for other in range(k):
+                if neighbour[entry] == members[other]:
+                    pair = abs(number[entry]) - 1
+                    for p in range(3):
+                        for q in range(3):
+                            value = blocks[pair, p, q] if number[entry] > 0 else blocks[pair, q, p]
+                            matrix[3 * k + p, 3 * other + q] = value
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def local_inverse(
     own: Float[np.ndarray, "atom 3 3"],
     blocks: Float[np.ndarray, "pair 3 3"],
     table: tuple[np.ndarray, np.ndarray, np.ndarray],
-    responses: Float[np.ndarray, "atom 3 row"],
-    first_row: Int[np.ndarray, " atom"],
+    rows: tuple[np.ndarray, np.ndarray],
+    absorbed: Float[np.ndarray, "image_row band"],
 ) -> tuple[Float[np.ndarray, "atom 3 3"], Float[np.ndarray, "atom 2 2"]]:
-    """Return each atom's marginal covariance, and how far shifts of image rows move it.
+    """Return each atom's marginal covariance, and how far independent shifts of the image rows move it.
 
     Each atom is solved together with all atoms that it overlaps, the rest held fixed.
 
@@ -69,60 +91,52 @@ def local_inverse(
         Information of every atom with itself, and of every pair.
     table
         The pairs by atom, from `neighbour_table`.
-    responses, first_row
-        For each atom, how its gradient changes when one image row shifts by a pixel, for the rows of its window, and
-        the first of those rows.
+    rows
+        For each atom: information shared with the shift of each image row of its window (atom, 3, row); and the first
+        of those rows.
+    absorbed
+        Changed in place: the information on row shifts that fitting the atoms takes away, as a band around the
+        diagonal, twice as wide to either side as a window has rows.
 
     Returns
     -------
     covariance, shift_covariance
-        Inverse information of (y, x, amplitude), NaN where it is singular; and covariance of (y, x) under independent
-        row shifts of unit variance.
+        Inverse information of (y, x, amplitude), NaN where it is singular; and covariance of (y, x) for row shifts of
+        unit variance.
     """
-    start, neighbour, number = table
-    n_atoms, n_rows = own.shape[0], responses.shape[2]
-    largest = 0
+    start, neighbour, _ = table
+    response, first_row = rows
+    n_atoms, n_rows = own.shape[0], response.shape[2]
+    largest = 1
     for atom in range(n_atoms):
-        largest = max(largest, start[atom + 1] - start[atom])
-    size = 3 * (largest + 1)
-    matrix, right = np.empty((size, size)), np.empty((size, 3))
-    members = np.empty(largest + 1, dtype=np.int64)
-    weights = np.empty((2, 3 * n_rows))
+        largest = max(largest, 1 + start[atom + 1] - start[atom])
+    matrix, right = np.empty((3 * largest, 3 * largest)), np.empty((3 * largest, 3))
+    members, moved = np.empty(largest, dtype=np.int64), np.zeros((3, 3 * n_rows))
     covariance, shift_covariance = np.full((n_atoms, 3, 3), np.nan), np.zeros((n_atoms, 2, 2))
     for atom in range(n_atoms):
-        n_members = 1 + start[atom + 1] - start[atom]
+        n = 1 + start[atom + 1] - start[atom]
         members[0] = atom
-        for k in range(1, n_members):
-            members[k] = neighbour[start[atom] + k - 1]
-        n = 3 * n_members
-        matrix[:n, :n], right[:n] = 0.0, 0.0
-        for k in range(n_members):
-            matrix[3 * k : 3 * k + 3, 3 * k : 3 * k + 3] = own[members[k]]
-            for entry in range(start[members[k]], start[members[k] + 1]):
-                for other in range(k):
-                    if neighbour[entry] == members[other]:
-                        pair = abs(number[entry]) - 1
-                        for p in range(3):
-                            for q in range(3):
-                                value = blocks[pair, p, q] if number[entry] > 0 else blocks[pair, q, p]
-                                matrix[3 * k + p, 3 * other + q] = value
+        members[1:n] = neighbour[start[atom] : start[atom + 1]]
+        gather(own, blocks, table, members[:n], matrix[: 3 * n, : 3 * n])
+        right[: 3 * n] = 0.0
         for p in range(3):
             right[p, p] = 1.0
-        if not cholesky_solve(matrix[:n, :n], right[:n]):
+        if not cholesky_solve(matrix[: 3 * n, : 3 * n], right[: 3 * n]):
             continue
         covariance[atom] = right[:3]
-        if n_rows == 0:
-            continue
-        weights[:] = 0.0
-        for k in range(n_members):
+        moved[:] = 0.0
+        for k in range(n):
             shift = first_row[members[k]] - first_row[atom] + n_rows
-            for row in range(n_rows):
-                if 0 <= row + shift < 3 * n_rows:
-                    for axis in range(2):
-                        for p in range(3):
-                            weights[axis, row + shift] += right[3 * k + p, axis] * responses[members[k], p, row]
+            for p in range(3):
+                for q in range(3):
+                    for row in range(max(0, -shift), min(n_rows, 3 * n_rows - shift)):
+                        moved[p, row + shift] += right[3 * k + q, p] * response[members[k], q, row]
         for axis in range(2):
             for other in range(2):
                 for row in range(3 * n_rows):
-                    shift_covariance[atom, axis, other] += weights[axis, row] * weights[other, row]
+                    shift_covariance[atom, axis, other] += moved[axis, row] * moved[other, row]
+        for row in range(min(n_rows, absorbed.shape[0] - first_row[atom])):
+            for p in range(3):
+                for other in range(3 * n_rows):
+                    absorbed[first_row[atom] + row, n_rows + other - row] += response[atom, p, row] * moved[p, other]
     return covariance, shift_covariance

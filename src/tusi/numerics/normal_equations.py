@@ -17,7 +17,7 @@ N_HATS = 3
 """Background nodes along one axis that one spot's window can touch."""
 
 
-@njit(cache=True, nogil=True, fastmath=SUMS)
+@njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")
 def row_sums(
     weight: np.ndarray, misfit: np.ndarray, shape: np.ndarray, e_x: np.ndarray, d_x: np.ndarray, out: np.ndarray
 ) -> None:
@@ -42,7 +42,7 @@ def row_sums(
     out[5], out[6], out[7], out[8], out[9] = f, g, h, k, m
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def add_to_nodes(
     out: np.ndarray, sums: np.ndarray, slope: float, y_part: tuple[float, float, int, float], x_part: tuple
 ) -> None:
@@ -62,7 +62,7 @@ def add_to_nodes(
             out[2, node] += hat * sum_0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def spot_blocks(
     images: tuple[np.ndarray, np.ndarray, np.ndarray],
     spots: tuple[np.ndarray, np.ndarray, float, float],
@@ -138,7 +138,7 @@ def spot_blocks(
     return gradient, own, to_nodes, first_node, to_width
 
 
-@njit(cache=True, nogil=True, fastmath=SUMS)
+@njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")
 def pair_blocks(
     weight: Float[np.ndarray, "y x"],
     spots: tuple[np.ndarray, np.ndarray, float, float],

@@ -5,6 +5,9 @@ import scipy.fft
 import scipy.ndimage as ndimage
 from jaxtyping import Bool, Float, Int
 
+N_RINGS = 8192
+"""Rings of equal width in squared frequency into which the power spectrum is summed."""
+
 SCALE_STEP = 2**0.25
 """Ratio between neighbouring scales that are tried."""
 
@@ -14,8 +17,8 @@ def blob_energy(
 ) -> tuple[Float[np.ndarray, " scale"], Float[np.ndarray, " scale"]]:
     """Return the variance of the scale-normalised Laplacian of Gaussian of an image, and its white-noise part.
 
-    Computed for all scales from one power spectrum; the noise level is the lowest tenth of the spectrum beyond half of
-    the Nyquist frequency. For isolated Gaussian spots of width s the energy peaks at scale sqrt(2) s.
+    Computed for all scales from one power spectrum; the noise level is the median of the spectrum beyond half of the
+    Nyquist frequency. For isolated Gaussian spots of width s the energy peaks at scale sqrt(2) s.
 
     Parameters
     ----------
@@ -29,13 +32,17 @@ def blob_energy(
     power = np.abs(scipy.fft.rfft2(values)) ** 2
     k_y = 2 * np.pi * scipy.fft.fftfreq(image.shape[0])[:, None]
     k_x = 2 * np.pi * scipy.fft.rfftfreq(image.shape[1])[None, :]
-    k_squared = k_y**2 + k_x**2
-    high = power[k_squared > (np.pi / 2) ** 2]
-    floor = float(np.mean(high[high <= np.quantile(high, 0.5)])) / (1 - np.log(2)) if high.size else 0.0
+    k_squared = (k_y**2 + k_x**2).ravel()
+    bins = (k_squared * (N_RINGS / (2 * np.pi**2 + 1e-9))).astype(np.int64)
+    count = np.bincount(bins, minlength=N_RINGS)
+    ring_power = np.bincount(bins, weights=power.ravel(), minlength=N_RINGS)
+    ring = np.bincount(bins, weights=k_squared, minlength=N_RINGS) / np.maximum(count, 1)
+    high = power.ravel()[k_squared > (np.pi / 2) ** 2]
+    floor = float(np.median(high)) / np.log(2) if high.size else 0.0
     signal, noise = np.empty(len(scales)), np.empty(len(scales))
     for n, scale in enumerate(scales):
-        passed = (scale**2 * k_squared) ** 2 * np.exp(-k_squared * scale**2)
-        signal[n], noise[n] = float((passed * power).sum()), float(passed.sum()) * floor
+        passed = (scale**2 * ring) ** 2 * np.exp(-ring * scale**2)
+        signal[n], noise[n] = float((passed * ring_power).sum()), float((passed * count).sum()) * floor
     return signal, noise
 
 

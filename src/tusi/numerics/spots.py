@@ -15,13 +15,13 @@ SUMS = {"reassoc", "nsz", "contract"}
 """What the compiler may assume about floating-point sums."""
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def window_of(centre: float, radius: float, size: int) -> tuple[int, int]:
     """Return the half-open range of pixels within `radius` of `centre`, inside an axis of `size` pixels."""
     return max(0, math.ceil(centre - radius)), max(0, min(size, math.floor(centre + radius) + 1))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def fill_gaussian(
     centre: float, window: tuple[int, int], width: float, value: np.ndarray, distance: np.ndarray
 ) -> None:
@@ -32,7 +32,7 @@ def fill_gaussian(
         value[k] = math.exp(scale * distance[k] * distance[k])
 
 
-@njit(cache=True, nogil=True, fastmath=SUMS)
+@njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")
 def add_spots(
     image: Float[np.ndarray, "y x"],
     position: Float[np.ndarray, "atom 2"],
@@ -69,7 +69,7 @@ def add_spots(
                 row[j] += factor * e_x[j]
 
 
-@njit(cache=True, nogil=True, fastmath=SUMS)
+@njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")
 def add_width_derivative(
     image: Float[np.ndarray, "y x"],
     position: Float[np.ndarray, "atom 2"],
@@ -93,7 +93,7 @@ def add_width_derivative(
                 row[j] += factor * e_x[j] * (y_part + d_x[j] * d_x[j])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def solve_3(matrix: Float[np.ndarray, "3 3"], right: Float[np.ndarray, " 3"], out: Float[np.ndarray, " 3"]) -> bool:
     """Solve a symmetric 3 x 3 system; False where it is singular."""
     a, b, c = matrix[0, 0], matrix[0, 1], matrix[0, 2]
@@ -109,7 +109,7 @@ def solve_3(matrix: Float[np.ndarray, "3 3"], right: Float[np.ndarray, " 3"], ou
     return True
 
 
-@njit(cache=True, nogil=True, fastmath=SUMS)
+@njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")
 def sweep_spots(
     image: Float[np.ndarray, "y x"],
     model: Float[np.ndarray, "y x"],
@@ -148,8 +148,10 @@ def sweep_spots(
             data, fit = image[rows[0] + i, columns[0] : columns[1]], model[rows[0] + i, columns[0] : columns[1]]
             g0, g1, o0, o1, o2 = 0.0, 0.0, 0.0, 0.0, 0.0
             for j in range(data.size):
-                weight = e_x[j] / max(noise[0] * (fit[j] - noise[1]) + noise[2], noise[3])
-                weight = 0.0 if data[j] >= noise[4] and fit[j] >= noise[4] else weight
+                variance = noise[0] * (fit[j] - noise[1]) + noise[2]
+                weight = e_x[j] / (variance if variance > noise[3] else noise[3])
+                lower = data[j] if data[j] < fit[j] else fit[j]
+                weight = 0.0 if lower >= noise[4] else weight
                 misfit = weight * (data[j] - fit[j])
                 weight *= e_x[j]
                 g0 += misfit
@@ -179,7 +181,7 @@ def sweep_spots(
         add_spots(model, position[atom : atom + 1], amplitude[atom : atom + 1], width, radius)
 
 
-@njit(cache=True, nogil=True, fastmath=SUMS)
+@njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")
 def weigh(
     image: Float[np.ndarray, "y x"],
     model: Float[np.ndarray, "y x"],
@@ -194,15 +196,17 @@ def weigh(
     chi_square = 0.0
     for y in range(image.shape[0]):
         for x in range(image.shape[1]):
-            inverse = 1 / max(noise[0] * (model[y, x] - noise[1]) + noise[2], noise[3])
-            inverse = 0.0 if image[y, x] >= noise[4] and model[y, x] >= noise[4] else inverse
+            variance = noise[0] * (model[y, x] - noise[1]) + noise[2]
+            inverse = 1 / (variance if variance > noise[3] else noise[3])
+            lower = image[y, x] if image[y, x] < model[y, x] else model[y, x]
+            inverse = 0.0 if lower >= noise[4] else inverse
             misfit = image[y, x] - model[y, x]
             residual[y, x], weight[y, x] = misfit, inverse
             chi_square += misfit * misfit * inverse
     return chi_square
 
 
-@njit(cache=True, nogil=True, fastmath=SUMS)
+@njit(cache=True, nogil=True, fastmath=SUMS, error_model="numpy")
 def likelihood_gain(
     residual: Float[np.ndarray, "y x"],
     weight: Float[np.ndarray, "y x"],
