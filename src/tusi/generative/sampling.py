@@ -22,7 +22,7 @@ class SamplerSettings:
         Samples dropped at the start of a chain.
     """
 
-    spacing: float = 2.0
+    spacing: float = 1.0
     burn_in: int = 20
 
 
