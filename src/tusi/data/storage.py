@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import xarray as xr
 
@@ -74,7 +75,8 @@ def save(value: Any, path: str | os.PathLike, *, classes: Classes, scratch: Path
         for node in tree.subtree
     }
     content = io.BytesIO()
-    tree.to_netcdf(content, engine="h5netcdf", encoding=encoding)
+    with dask.config.set(scheduler="synchronous"):
+        tree.to_netcdf(content, engine="h5netcdf", encoding=encoding)
     return write_atomically(path, content.getvalue(), scratch=scratch)
 
 

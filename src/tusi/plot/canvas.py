@@ -20,15 +20,15 @@ _STYLE = {
 _HEADER = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty transparent figure of this size in inches.
+def new_figure(width: float, height: float, *, layout: str | None = "constrained") -> Figure:
+    """Return an empty transparent figure of this size in inches; without layout, axes stay where they are put.
 
     Examples
     --------
     >>> new_figure(4, 3).get_size_inches().tolist()
     [4.0, 3.0]
     """
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=layout)  # pyright: ignore[reportArgumentType]
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
     return figure

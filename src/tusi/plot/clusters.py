@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 
 from tusi.errors import InputError
-from tusi.generative import HamiltonianComparison
+from tusi.generative.results import HamiltonianComparison
 from tusi.numerics.symmetry import ring_classes
 from tusi.plot.canvas import bare, tidy
 from tusi.plot.palette import CLASSES, RULE, SOFT, model_colour
@@ -55,12 +55,21 @@ def draw_clusters(axes: Axes, comparison: HamiltonianComparison, *, image: int, 
         )
     axes.set_xlim(-0.7, len(x) - 0.3)
     top = max(float(high.max()), float(np.sqrt(observed.max())), 1.0)
-    ticks = [t for t in (0, 1, 5, 20, 50, 100, 200, 400, 800, 1600) if np.sqrt(t) <= top * 1.05]
+    ticks = _ticks(top)
     axes.set_yticks(np.sqrt(ticks), [str(t) for t in ticks])
     axes.set_ylim(0, top * 1.08)
     axes.set_xticks([])
     axes.axvline(len(x) / 2 - 0.5, color=RULE, linewidth=0.8)
     return tidy(axes, grid="y")
+
+
+def _ticks(top: float) -> list[int]:
+    """Return round counts whose square roots keep a distance."""
+    ticks = [0]
+    for count in (1, 2, 5, 10, 20, 50, 100, 200, 400, 800, 1600, 3200):
+        if np.sqrt(ticks[-1]) + 0.12 * top < np.sqrt(count) <= 1.05 * top:
+            ticks.append(count)
+    return ticks
 
 
 def draw_cluster_classes(axes: Axes, n_classes: int) -> Axes:

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from tusi.generative import HamiltonianComparison
+from tusi.generative.results import HamiltonianComparison
 from tusi.plot.canvas import tidy
 from tusi.plot.palette import INK, RULE, SOFT, model_colour
 

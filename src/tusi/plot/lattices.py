@@ -79,12 +79,13 @@ def draw_vectors(axes: Axes, lattice: Lattice) -> Axes:
 
 
 def _steps(lattice: Lattice, step: tuple[int, int]) -> Int[np.ndarray, "bond 2"]:
-    """Return pairs of sites of one sublattice that are one such step apart in the same domain."""
-    label = np.column_stack([lattice.domain, lattice.index[:, 2], lattice.index[:, 0], lattice.index[:, 1]])
-    place = {tuple(row): site for site, row in enumerate(label.tolist())}
+    """Return pairs of sites of the first sublattice that are one such step apart in the same domain."""
+    rows = np.flatnonzero(lattice.index[:, 2] == 0)
+    label = np.column_stack([lattice.domain[rows], lattice.index[rows, :2]])
+    place = {tuple(row): site for site, row in zip(rows.tolist(), label.tolist(), strict=True)}
     pairs = [
         (site, other)
-        for (domain, basis, row, column), site in place.items()
-        if (other := place.get((domain, basis, row + step[0], column + step[1]))) is not None
+        for (domain, row, column), site in place.items()
+        if (other := place.get((domain, row + step[0], column + step[1]))) is not None
     ]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)

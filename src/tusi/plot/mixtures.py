@@ -9,13 +9,15 @@ from tusi.plot.palette import CLASSES, INK, SOFT
 from tusi.structure import SpeciesFit
 
 _BINS = 40
+_FILLED: dict = {"fill": True, "facecolor": "#9aa0ab55", "label": "corrected"}
+_DASHED: dict = {"fill": False, "edgecolor": SOFT, "linewidth": 0.8, "linestyle": (0, (3, 1.5)), "label": "raw"}
 
 
 def draw_mixture(axes: Axes, fit: SpeciesFit, *, legend: bool = True) -> Axes:
     """Draw histograms of raw and corrected column intensity, and the fitted classes.
 
     Intensities are in units of the median corrected one. Each class is a normal curve with its spread and the median
-    measurement error of a column.
+    measurement error of a column. The vertical scale is the square root of the count, so that rare species show.
 
     Parameters
     ----------
@@ -35,8 +37,8 @@ def draw_mixture(axes: Axes, fit: SpeciesFit, *, legend: bool = True) -> Axes:
     corrected, raw = fit.corrected_intensity[used], fit.atoms.intensity[used]
     unit = float(np.median(corrected)) if used.any() else 1.0
     edges = np.histogram_bin_edges(np.concatenate([corrected, raw]) / unit, bins=_BINS)
-    axes.hist(corrected / unit, edges, color="#9aa0ab55", edgecolor="none", label="corrected")
-    axes.hist(raw / unit, edges, histtype="step", color=SOFT, linewidth=0.8, linestyle=(0, (3, 1.5)), label="raw")
+    for values, drawn in ((corrected, _FILLED), (raw, _DASHED)):
+        axes.stairs(np.sqrt(np.histogram(values / unit, edges)[0]), edges, **drawn)
     grid = np.linspace(edges[0], edges[-1], 400)
     noise = np.sqrt(np.nanmedian(fit.atoms.intensity_variance[used] / fit.background[used] ** 2)) / unit
     noise = float(noise) if np.isfinite(noise) else 0.0
@@ -47,12 +49,13 @@ def draw_mixture(axes: Axes, fit: SpeciesFit, *, legend: bool = True) -> Axes:
         curve = share * len(corrected) * (edges[1] - edges[0]) * _normal(grid, mean / unit, width)
         total += curve
         colour = CLASSES[k % len(CLASSES)]
-        axes.fill_between(grid, curve, color=colour, alpha=0.25, linewidth=0)
-        axes.plot(grid, curve, color=colour, linewidth=1.5, label=names[k] if k < len(names) else f"class {k + 1}")
-    axes.plot(grid, total, color=INK, linewidth=0.7, alpha=0.7)
+        axes.fill_between(grid, np.sqrt(curve), color=colour, alpha=0.2, linewidth=0)
+        axes.plot(
+            grid, np.sqrt(curve), color=colour, linewidth=1.5, label=names[k] if k < len(names) else f"class {k + 1}"
+        )
+    axes.plot(grid, np.sqrt(total), color=INK, linewidth=0.6, linestyle=(0, (1, 1.5)))
     axes.set_ylim(0, None)
     axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
     axes.set_xlabel("column intensity / median")
     if legend:
         axes.legend(frameon=False, fontsize=7.5, labelcolor=INK, loc="upper right", handlelength=1.4)

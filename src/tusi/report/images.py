@@ -86,7 +86,7 @@ def _image_svg(number: int, image: ImageAnalysis) -> Markup:
     assert image.grid is not None
     n_y, n_x = image.grid.shape
     with styled():
-        figure = new_figure(_WIDTH, _WIDTH * min(max(n_y / n_x, 0.3), 1.8))
+        figure = new_figure(_WIDTH, _WIDTH * min(max(n_y / n_x, 0.3), 1.8), layout=None)
         axes = figure.add_axes((0, 0, 1, 1))
         draw_image(axes, image.grid)
         atoms = image.species.atoms if image.species is not None else image.finding.atoms if image.finding else None
@@ -131,7 +131,7 @@ def lattice_section(analysis: Analysis) -> Markup:
         low, high = lattice.position.min(axis=0), lattice.position.max(axis=0)
         ratio = float((high - low)[0] / max((high - low)[1], 1e-9))
         with styled():
-            figure = new_figure(_WIDTH, _WIDTH * min(max(ratio, 0.3), 1.6))
+            figure = new_figure(_WIDTH, _WIDTH * min(max(ratio, 0.3), 1.6), layout=None)
             axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
             draw_lattice(axes, lattice)
             draw_vectors(axes, lattice)
@@ -193,7 +193,8 @@ def intensity_section(analysis: Analysis) -> Markup:
         )
     lead = (
         "Filled: column intensities after the slowly varying factor (thickness, contamination) is divided out. Dashed: "
-        "before. Curves: the species, each with its own spread and the measurement error of a column."
+        "before. Curves: the species, each with its own spread and the measurement error of a column. The scale is the "
+        "square root of the count, so that rare species show."
     )
     return joined(element("p", lead, class_="lead"), element("div", *cards, class_="grid"))
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from tusi.generative import HamiltonianComparison
+from tusi.generative.results import HamiltonianComparison
 from tusi.plot import draw_cluster_classes, draw_clusters, draw_couplings, new_figure
 from tusi.plot.couplings import n_couplings
 from tusi.plot.palette import SOFT, model_colour
 from tusi.report.figures import figure_svg, styled
 from tusi.report.markup import Markup, element, joined
+from tusi.report.mathematics import equation_markup, subscripted
 from tusi.report.numbers import digits_for, fixed, p_value, span, whole, with_error
 from tusi.study import Analysis
 
@@ -20,8 +21,8 @@ def coupling_section(analysis: Analysis) -> Markup:
     parts = [
         element(
             "p",
-            "One set of couplings for all images, each image at its own composition. Thick bars are one standard error, "
-            "thin bars 95 %; uncertain labels and Monte Carlo noise are included.",
+            "One set of couplings for all images, each image at its own composition. Thick bars are one standard "
+            "error, thin bars 95 %; uncertain labels and Monte Carlo noise are included.",
             class_="lead",
         )
     ]
@@ -36,7 +37,7 @@ def coupling_section(analysis: Analysis) -> Markup:
     rows = []
     for fit in comparison.fits:
         first = True
-        energy = element("td", fit.equation, class_="wrap equation")
+        energy = element("td", equation_markup(fit.equation), class_="wrap equation")
         if not fit.parameters:
             rows.append(element("tr", element("td", fit.model), energy, *(element("td", "—") for _ in head[2:])))
         at_temperature = fit.value_at(temperature) if temperature is not None else np.zeros(len(fit.value))
@@ -45,7 +46,12 @@ def coupling_section(analysis: Analysis) -> Markup:
             value = with_error(float(fit.value[k]), error)
             if temperature is not None:
                 value += f" ({fixed(1000 * float(at_temperature[k]), 1)} meV)"
-            cells = [name, value, span(*map(float, fit.interval[k]), digits_for(error)), p_value(float(fit.p_value[k]))]
+            cells = [
+                subscripted(name),
+                value,
+                span(*map(float, fit.interval[k]), digits_for(error)),
+                p_value(float(fit.p_value[k])),
+            ]
             lead = [element("td", fit.model), energy] if first else [element("td", ""), element("td", "")]
             rows.append(element("tr", *lead, *(element("td", cell) for cell in cells)))
             first = False
@@ -89,18 +95,20 @@ def cluster_section(analysis: Analysis) -> Markup:
     ]
     lead = (
         "Every site with its ring of neighbours, sorted into symmetry classes (drawn below: "
-        f"{comparison.species[0]} blue, {comparison.species[1]} orange). Counts are expectations over uncertain labels; "
-        "their scale is a square root, on which chance has the same size everywhere."
+        f"{comparison.species[0]} blue, {comparison.species[1]} orange). Counts are expectations over uncertain "
+        "labels; their scale is a square root, on which chance has the same size everywhere."
     )
     return joined(
-        element("p", lead, class_="lead"), element("div", *marks, class_="legend"), element("div", *cards, class_="grid", style="grid-template-columns: minmax(0, 1fr)")
+        element("p", lead, class_="lead"),
+        element("div", *marks, class_="legend"),
+        element("div", *cards, class_="stack"),
     )
 
 
 def table_section(analysis: Analysis) -> Markup:
     """Return the literature's table with the calibrated p-values beside it."""
     comparison = _comparison(analysis)
-    top = [element("th", "", colspan="2")]
+    top = [element("th", "", colspan="2", class_="blank")]
     head = ["image", "N"]
     for model in comparison.models:
         top.append(element("th", model, class_="group", colspan="3", scope="colgroup"))
@@ -119,8 +127,9 @@ def table_section(analysis: Analysis) -> Markup:
         element("thead", element("tr", *top), element("tr", *(element("th", title, scope="col") for title in head))),
         element("tbody", *rows),
     )
+    lead = "How far each model's clusters lie from the observed ones, and whether chance explains it."
     return joined(
-        element("p", "How far each model's clusters lie from the observed ones, and whether chance explains it.", class_="lead"),
+        element("p", lead, class_="lead"),
         element("div", table, class_="scroll"),
         element("p", _explanation(comparison), class_="note"),
         _distance_note(comparison),
@@ -170,12 +179,16 @@ def _table_row(comparison: HamiltonianComparison, image: int) -> Markup:
 
 def _triple(distance: float, naive: float, calibrated: float) -> list[Markup]:
     """Return the three cells of one model."""
-    reject = " reject" if calibrated < _LEVEL else ""
     return [
         element("td", fixed(distance, 4)),
         element("td", p_value(naive), class_="naive"),
-        element("td", p_value(calibrated), class_=f"calibrated{reject}"),
+        _calibrated(calibrated),
     ]
+
+
+def _calibrated(value: float) -> Markup:
+    """Return the cell of a calibrated p-value."""
+    return element("td", p_value(value), class_="calibrated" + " reject" * (value < _LEVEL))
 
 
 def _nested_table(comparison: HamiltonianComparison) -> Markup:
@@ -187,7 +200,7 @@ def _nested_table(comparison: HamiltonianComparison) -> Markup:
             element("td", f"{test.larger} beyond {test.smaller}"),
             element("td", fixed(test.statistic, 2)),
             element("td", p_value(test.naive_p), class_="naive"),
-            element("td", p_value(test.calibrated_p), class_="calibrated" + " reject" * (test.calibrated_p < _LEVEL)),
+            _calibrated(test.calibrated_p),
             element("td", fixed(test.distance_gain, 4)),
             element("td", p_value(test.distance_gain_p)),
         )
@@ -231,11 +244,16 @@ def _table(head: list[str], rows: list[Markup], *, caption: str = "") -> Markup:
         element(
             "table",
             element("caption", caption) if caption else Markup(""),
-            element("thead", element("tr", *(element("th", title, scope="col") for title in head))),
+            element("thead", element("tr", *map(_head_cell, head))),
             element("tbody", *rows),
         ),
         class_="scroll",
     )
+
+
+def _head_cell(title: str) -> Markup:
+    """Return a title; those of columns of text stand on the left."""
+    return element("th", title, scope="col", class_="left" if title == "energy" else None)
 
 
 def _comparison(analysis: Analysis) -> HamiltonianComparison:

@@ -7,6 +7,7 @@ from pathlib import Path
 from tusi.data.storage import write_atomically
 from tusi.report.images import image_section, intensity_section, lattice_section
 from tusi.report.markup import Markup, element, joined
+from tusi.report.mathematics import subscripted, typeset
 from tusi.report.models import cluster_section, coupling_section, table_section
 from tusi.report.numbers import whole, with_error
 from tusi.report.references import citation
@@ -104,8 +105,10 @@ def _sections(analysis: Analysis) -> list[tuple[str, str, Markup]]:
 
 def _header(analysis: Analysis, title: str) -> Markup:
     """Return the verdict in large type, and the few numbers that a seminar asks for."""
-    first, *rest = analysis.verdict
-    figures = [("images", str(sum(image.complete for image in analysis.images)), f"of {len(analysis.images)}")]
+    first, *rest = map(typeset, analysis.verdict)
+    figures: list[tuple[str, str, str]] = [
+        ("images", str(sum(image.complete for image in analysis.images)), f"of {len(analysis.images)}")
+    ]
     comparison = analysis.comparison
     if comparison is not None:
         figures.append(("clusters", whole(int(comparison.n_clusters.sum())), ""))
@@ -113,7 +116,7 @@ def _header(analysis: Analysis, title: str) -> Markup:
         fit = next((fit for fit in comparison.fits if len(fit.parameters) == 1), None)
         if fit is not None:
             value = with_error(float(fit.value[0]), float(fit.standard_error[0]))
-            figures.append((f"{fit.parameters[0]} ({fit.model})", value, "kT"))
+            figures.append((joined(subscripted(fit.parameters[0]), f" ({fit.model})"), value, "kT"))
     return element(
         "header",
         element("p", title, class_="eyebrow"),

@@ -90,7 +90,8 @@ def precision_of(image: ImageAnalysis) -> str:
     error = float(np.sqrt(np.nanmedian(variance))) if np.isfinite(variance).any() else np.nan
     if not np.isfinite(error):
         return _MISSING
-    return f"{100 * error:.2g} pm" if image.length_unit == ANGSTROM else f"{error:.2g} px"
+    value, unit = (100 * error, "pm") if image.length_unit == ANGSTROM else (error, "px")
+    return f"{fixed(value, digits_for(value))} {unit}"
 
 
 def jitter_of(image: ImageAnalysis) -> str:

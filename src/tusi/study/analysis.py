@@ -6,8 +6,8 @@ from typing import ClassVar
 import xarray as xr
 
 from tusi.data import Lattice, SiteGraph
-from tusi.finding.result import Finding
-from tusi.generative import HamiltonianComparison
+from tusi.finding import Finding
+from tusi.generative.results import HamiltonianComparison
 from tusi.structure import SpeciesFit
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region

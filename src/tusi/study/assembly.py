@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from tusi.data import length_unit_of, pixel_size_of
-from tusi.finding.result import Finding
+from tusi.finding import Finding
 from tusi.study.analysis import ImageAnalysis
 from tusi.study.partial import StepResult
 from tusi.study.steps import ImageTask, implied_pixel_size

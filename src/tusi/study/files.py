@@ -5,8 +5,11 @@ from pathlib import Path
 
 from tusi.data import Atoms, Lattice, NoiseModel, SiteGraph, storage
 from tusi.errors import InputError
-from tusi.finding.result import Finding
-from tusi.generative import HamiltonianComparison, HamiltonianFit, NestedTest
+from tusi.finding import Finding
+from tusi.generative.comparison import HamiltonianSettings
+from tusi.generative.likelihood import FitSettings
+from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
+from tusi.generative.sampling import SamplerSettings
 from tusi.structure import SpeciesFit
 from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
 from tusi.study.options import AnalysisOptions
@@ -18,8 +21,10 @@ CLASSES: dict[str, type] = {
     "analysis-options": AnalysisOptions,
     "atoms": Atoms,
     "finding": Finding,
+    "fit-settings": FitSettings,
     "hamiltonian-comparison": HamiltonianComparison,
     "hamiltonian-fit": HamiltonianFit,
+    "hamiltonian-settings": HamiltonianSettings,
     "image-analysis": ImageAnalysis,
     "input-file": InputFile,
     "lattice": Lattice,
@@ -28,6 +33,7 @@ CLASSES: dict[str, type] = {
     "provenance": Provenance,
     "region": Region,
     "registered-atoms": RegisteredAtoms,
+    "sampler-settings": SamplerSettings,
     "site-graph": SiteGraph,
     "species-fit": SpeciesFit,
 }

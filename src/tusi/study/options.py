@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from tusi.errors import InputError
+from tusi.generative.comparison import HamiltonianSettings
 from tusi.study.regions import Region
 
 MODELS = ("random", "P1", "P2", "M")
@@ -33,7 +34,7 @@ class AnalysisOptions:
     dataset
         Path of the image inside files that hold several.
     settings
-        Settings of the Hamiltonian fit; `None` takes that stage's defaults.
+        How carefully Hamiltonians are compared; `None` takes that stage's defaults. `temperature` here goes first.
     """
 
     species: tuple[str, ...] | None = None
@@ -44,7 +45,7 @@ class AnalysisOptions:
     temperature: float | None = None
     seed: int = 0
     dataset: str | None = None
-    settings: object | None = None
+    settings: HamiltonianSettings | None = None
 
     def __post_init__(self) -> None:
         for name in ("pixel_size", "lattice_constant", "temperature"):

@@ -13,7 +13,8 @@ from tusi import errors
 from tusi.data import SiteGraph
 from tusi.errors import InputError, TusiError, TusiWarning
 from tusi.execution import Executor, SerialExecutor, stream
-from tusi.generative import HamiltonianComparison
+from tusi.generative.comparison import HamiltonianSettings, fit_hamiltonians
+from tusi.generative.results import HamiltonianComparison
 from tusi.study.analysis import Analysis, Provenance
 from tusi.study.assembly import image_analysis
 from tusi.study.files import load, save
@@ -173,11 +174,13 @@ class _Run:
 
     def _compare(self, graphs: list[SiteGraph], names: tuple[str, ...]) -> HamiltonianComparison:
         options = self.tasks[0].options
-        from tusi.generative import fit_hamiltonians
-
+        settings = options.settings or HamiltonianSettings()
+        if options.temperature is not None:
+            settings = dataclasses.replace(settings, temperature=options.temperature)
         comparison = fit_hamiltonians(
             graphs,
             models=options.models,
+            settings=settings,
             rng=stream(options.seed, _FINAL),
             executor=self.executor,
             progress=self.told("Comparing models", 1),

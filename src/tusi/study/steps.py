@@ -16,7 +16,7 @@ import xarray as xr
 from tusi.data import Atoms, Lattice, SiteGraph, length_unit_of, pixel_size_of
 from tusi.errors import CalibrationWarning, InputError, MetadataWarning
 from tusi.execution import stream
-from tusi.finding.result import Finding
+from tusi.finding import Finding, find_atoms
 from tusi.io import read
 from tusi.structure import SpeciesFit, classify_species, lattice_constant_of, register_lattice, site_graph
 from tusi.study.analysis import InputFile
@@ -92,8 +92,6 @@ def _read(task: ImageTask) -> xr.DataArray:
 
 def _find(_task: ImageTask, grid: xr.DataArray) -> Finding:
     """Find atoms on the whole image, so that the region's border is no border of the image."""
-    from tusi.finding import find_atoms
-
     finding = find_atoms(grid)
     if not len(finding.atoms):
         raise InputError("image", expected="atomic columns", got="none found in the image")
