@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tusi.errors import InputError
+from tusi.io.limits import check_holds
 from tusi.io.stored import Axis, Reader, Stored
 
 UNSAFE = frozenset({"PantaRhei", "HSPY", "ZSPY", "numpy"})
@@ -40,10 +41,20 @@ class OtherReader(Reader):
 
 
 class DigitalMicrographReader(OtherReader):
-    """Gatan DigitalMicrograph, versions 3 and 4."""
+    """Gatan DigitalMicrograph, versions 3 and 4; the size that the header states is checked first."""
 
     name = "DigitalMicrograph"
     plugin = "DigitalMicrograph"
+
+    @contextmanager
+    def open(self, path: Path) -> Iterator[Sequence[Stored]]:
+        """See `Reader.open`."""
+        with path.open("rb") as file:
+            head = file.read(16)
+        width = 4 if head[3] == 3 else 8
+        check_holds(path, end=8 + width + int.from_bytes(head[4 : 4 + width], "big"))
+        with super().open(path) as contents:
+            yield contents
 
 
 class TiaReader(OtherReader):

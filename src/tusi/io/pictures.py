@@ -14,7 +14,7 @@ _DECODERS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
     (b"\xff\xd8\xff", JpegImagePlugin.JpegImageFile),
     (b"BM", BmpImagePlugin.BmpImageFile),
 )
-_MODES = {"1": "L", "P": "RGBA", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
+_MODES = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB", "HSV": "RGB", "LAB": "RGB"}
 _TYPES = {"I;16": np.uint16, "I;16B": np.uint16, "I;16L": np.uint16, "I": np.int32, "F": np.float32}
 JPEG_NOTE = "JPEG compression alters grey levels and adds correlated noise; keep the original if there is one."
 
@@ -38,6 +38,8 @@ class PictureReader(Reader):
 def _stored(picture: ImageFile.ImageFile) -> Stored:
     """Describe a picture from its header; its pixels are decoded when a window is asked for."""
     mode = _MODES.get(picture.mode, picture.mode)
+    if picture.mode == "P" and "transparency" in picture.info:
+        mode = "RGBA"
     width, height = picture.size
     n_channels = {"L": 0, "LA": 2, "RGB": 3, "RGBA": 4}.get(mode, 0)
     dtype = np.dtype(_TYPES.get(mode, np.uint8))
