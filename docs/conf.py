@@ -1,5 +1,6 @@
 """How the documentation is built: every page runs, and every warning is an error (`make docs`)."""
 
+import re
 from importlib.metadata import version as _version
 
 project = "tusi"
@@ -32,3 +33,15 @@ autodoc_default_options = {"members": True, "show-inheritance": False}
 napoleon_google_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+
+
+def _own_references(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Give the numbered references of a docstring labels of their own, so that several can share a page."""
+    label = name.rpartition(".")[2].replace("_", "-")
+    for i, line in enumerate(lines):
+        lines[i] = re.sub(r"^\.\. \[(\d+)\]", rf".. [{label}-\1]", line)
+        lines[i] = re.sub(r"\[(\d+)\]_", rf"[{label}-\1]_", lines[i])
+
+
+def setup(app: object) -> None:
+    app.connect("autodoc-process-docstring", _own_references, priority=400)
