@@ -33,7 +33,7 @@ def demo(
     from tusi.cli.analyze import run_analysis  # noqa: PLC0415
     from tusi.cli.series import write_series  # noqa: PLC0415
     from tusi.datasets import PICTURE, series_recipes, simulate_series  # noqa: PLC0415
-    from tusi.generative import HamiltonianSettings  # noqa: PLC0415
+    from tusi.generative.comparison import HamiltonianSettings  # noqa: PLC0415
     from tusi.study import AnalysisOptions  # noqa: PLC0415
 
     recipes = [

@@ -75,7 +75,7 @@ def save(value: Any, path: str | os.PathLike, *, classes: Classes, scratch: Path
         for node in tree.subtree
     }
     content = io.BytesIO()
-    with dask.config.set(scheduler="synchronous"):
+    with dask.config.set(scheduler="synchronous"):  # pyright: ignore[reportPrivateImportUsage]
         tree.to_netcdf(content, engine="h5netcdf", encoding=encoding)
     return write_atomically(path, content.getvalue(), scratch=scratch)
 

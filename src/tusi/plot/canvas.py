@@ -69,7 +69,8 @@ def to_svg(figure: Figure, *, key: str) -> str:
         Unique among the figures of one page: the identifiers inside the SVG derive from it.
     """
     target = io.StringIO()
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": key}):
+    settings: dict = {**_STYLE, "svg.hashsalt": key}
+    with matplotlib.rc_context(settings):
         figure.savefig(target, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = _HEADER.sub("", target.getvalue(), count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -1,6 +1,7 @@
 """Figures of the plot package as pieces of a page: inline SVG whose ink follows the page's light or dark colours."""
 
 import re
+from contextlib import AbstractContextManager
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -24,6 +25,6 @@ def figure_svg(figure: Figure, *, key: str, label: str) -> Markup:
     return Markup(svg)
 
 
-def styled() -> object:
+def styled() -> AbstractContextManager[None]:
     """Return the context in which figures of a report are made."""
-    return matplotlib.rc_context(style())
+    return matplotlib.rc_context(style())  # pyright: ignore[reportArgumentType]

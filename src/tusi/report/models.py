@@ -49,7 +49,7 @@ def coupling_section(analysis: Analysis) -> Markup:
             cells = [
                 subscripted(name),
                 value,
-                span(*map(float, fit.interval[k]), digits_for(error)),
+                span(float(fit.interval[k, 0]), float(fit.interval[k, 1]), digits_for(error)),
                 p_value(float(fit.p_value[k])),
             ]
             lead = [element("td", fit.model), energy] if first else [element("td", ""), element("td", "")]
@@ -148,8 +148,8 @@ def _explanation(comparison: HamiltonianComparison) -> Markup:
         "assumes independent clusters and well-filled classes; but neighbouring clusters share sites and most classes "
         "of a dilute image are empty, so it does not hold its level. p is calibrated: the share of "
         f"{whole(comparison.n_permutations)} permutations of the labels on the same sites (“random”), or of "
-        f"{whole(comparison.n_bootstrap)} refitted replicas simulated from the model (all others), that lie as far out. "
-        "Where they disagree, believe p. Values below 0.05 are red.",
+        f"{whole(comparison.n_bootstrap)} refitted replicas simulated from the model (all others), that lie as far "
+        "out. Where they disagree, believe p. Values below 0.05 are red.",
     )
 
 

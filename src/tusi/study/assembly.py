@@ -14,7 +14,7 @@ from tusi.study.steps import ImageTask, implied_pixel_size
 LARGEST_STORED = 4096 * 4096
 """Pixels above which an image is kept by hash and path alone."""
 
-_TYPES = (np.uint8, np.uint16, np.int16, np.float32)
+_WHOLE = ("uint8", "uint16", "int16")
 
 
 def image_analysis(task: ImageTask, outcomes: dict[str, StepResult]) -> ImageAnalysis:
@@ -53,15 +53,12 @@ def compact(grid: xr.DataArray) -> xr.DataArray:
     dtype('uint8')
     """
     values = grid.values
-    for kind in _TYPES:
-        if kind is not np.float32 and not (
-            np.isfinite(values).all() and values.min() >= np.iinfo(kind).min and values.max() <= np.iinfo(kind).max
-        ):
-            continue
-        narrow = values.astype(kind)
-        if kind is np.float32 or np.array_equal(narrow, values):
-            return grid.copy(data=narrow)
-    raise AssertionError("float32 takes everything")
+    if np.isfinite(values).all():
+        for kind in _WHOLE:
+            limits = np.iinfo(kind)
+            if values.min() >= limits.min and values.max() <= limits.max and not np.any(values % 1):
+                return grid.copy(data=values.astype(kind))
+    return grid.copy(data=values.astype(np.float32))
 
 
 def _light(finding: Finding | None) -> Finding | None:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -87,7 +87,7 @@ class DaskExecutor(Executor):
 
         arguments = arguments_of(items, rng)
         client = self._connected()
-        n_batches = min(len(items), _BATCHES_PER_WORKER * max(1, len(client.nthreads())))
+        n_batches = min(len(items), _BATCHES_PER_WORKER * max(1, len(_threads_of(client))))
         batches = [list(range(start, len(items), n_batches)) for start in range(n_batches)]
         futures = {
             client.submit(_run_batch, function, [arguments[i] for i in batch], pure=False): batch for batch in batches
@@ -121,18 +121,23 @@ class DaskExecutor(Executor):
                     "scheduler", expected="the address of a running Dask scheduler", got=f"{self.scheduler!r} ({error})"
                 ) from error
             return self._client
-        with dask.config.set(_SETTINGS):
+        with dask.config.set(_SETTINGS):  # pyright: ignore[reportPrivateImportUsage]
             self._cluster = LocalCluster(
                 n_workers=self.n_workers,
                 threads_per_worker=1,
                 processes=True,
-                dashboard_address=None,
+                dashboard_address=None,  # pyright: ignore[reportArgumentType]
                 host="127.0.0.1",
                 memory_limit=0,
                 silence_logs=50,
             )
         self._client = Client(self._cluster, set_as_default=False)
         return self._client
+
+
+def _threads_of(client: "Client") -> dict[str, int]:
+    """Return the threads of every worker."""
+    return cast("dict[str, int]", client.nthreads())
 
 
 def _run_batch(function: Callable[..., Any], batch: list[tuple]) -> list[Any]:
