@@ -12,6 +12,7 @@ from tusi.generative.clusters import centre_composition, random_probability
 from tusi.generative.models import LatticeModel, embedding
 from tusi.generative.nested import nested_score
 from tusi.generative.permutation import Permutations, random_distance, score_statistic
+from tusi.generative.prediction import PREDICTED, predicted_statistics, two_sided_p_value
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.surface import minimise_distance
 from tusi.generative.verdict import judge
@@ -23,6 +24,10 @@ from tusi.numerics.symmetry import RingClasses, ring_classes
 
 EDGE_SHARE = 0.2
 """Share of replicas at the edge of the histogram surfaces above which a p-value of a distance gain is not given."""
+
+
+CLOSE = 9.0
+"""Squared distance in standard errors within which two couplings' likelihoods are compared on the same samples."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,7 +96,8 @@ def assemble(gathered: Gathered) -> HamiltonianComparison:
             expected=np.stack([_expected(gathered, model) for model in gathered.models]),
             null_low=null_low,
             null_high=null_high,
-            predictive_p=np.empty((len(gathered.models), 0)),
+            predictive_labels=PREDICTED,
+            predictive_p=np.stack([_predictive_p(gathered, model) for model in gathered.models]),
             ranking=(),
             search_failed=False,
             explained=(),
@@ -162,7 +168,7 @@ def _fit(gathered: Gathered, model: LatticeModel, distances: Distances) -> Hamil
     calibrated = mean_p_value(
         pooled_squared_distance(distances.tested, n_clusters), pooled_squared_distance(distances.replicas, n_clusters)
     )
-    gain = 0.0 if not n_terms else (outcome.gain if outcome else np.nan)
+    gain = _gain(gathered, model)
     common = {
         "model": model.name,
         "equation": model.equation(gathered.species),
@@ -223,6 +229,22 @@ def _random_clic(gathered: Gathered) -> float:
         x = counted.mean()
         total += len(counted) * (x * np.log(x) + (1 - x) * np.log1p(-x)) if 0 < x < 1 else 0.0
     return -2.0 * total
+
+
+def _gain(gathered: Gathered, model: LatticeModel) -> float:
+    """Return the log-likelihood gain over "random": a nested model's plus what is added to it, where that is close."""
+    outcome = gathered.outcomes.get(model.name)
+    if outcome is None:
+        return np.nan if model.terms else 0.0
+    fit = outcome.fitted.fit
+    for smaller in gathered.models:
+        inner, matrix = gathered.outcomes.get(smaller.name), embedding(smaller, model)
+        if inner is not None and matrix is not None and smaller.terms:
+            start = matrix @ inner.fitted.value
+            if (fit.value - start) @ fit.information @ (fit.value - start) < CLOSE:
+                added = fit.pool.log_likelihood(fit.value)[0] - fit.pool.log_likelihood(start)[0]
+                return inner.gain + float(added)
+    return outcome.gain
 
 
 def _gain_p(gathered: Gathered, model: LatticeModel) -> float:
@@ -308,6 +330,18 @@ def _expected(gathered: Gathered, model: LatticeModel) -> np.ndarray:
         for k, surface in zip(gathered.informative, outcome.surfaces, strict=True):
             probability[k] = surface.probability(unit)
     return probability * gathered.n_clusters[:, None]
+
+
+def _predictive_p(gathered: Gathered, model: LatticeModel) -> np.ndarray:
+    """Return the posterior-predictive p-values of the statistics that were not fitted."""
+    outcome = gathered.outcomes.get(model.name)
+    if outcome is not None:
+        return two_sided_p_value(outcome.replicas.observed_predicted, outcome.replicas.predicted)
+    if model.terms or gathered.permutations is None:
+        return np.full(len(PREDICTED), np.nan)
+    pairs = zip(gathered.windows, gathered.draws, strict=True)
+    observed = np.stack([predicted_statistics(window, draws) for window, draws in pairs], axis=1)
+    return two_sided_p_value(observed, gathered.permutations.predicted)
 
 
 def _null_band(gathered: Gathered) -> tuple[np.ndarray, np.ndarray]:

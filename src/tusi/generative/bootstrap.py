@@ -18,6 +18,7 @@ from tusi.generative.likelihood import (
     profile_interval,
 )
 from tusi.generative.models import LatticeModel
+from tusi.generative.prediction import predicted_statistics
 from tusi.generative.pseudolikelihood import maximise_pseudolikelihood, pseudolikelihood_scores
 from tusi.generative.sampling import sample
 from tusi.generative.surface import DistanceFit, HistogramSurface, histogram_surface, minimise_distance
@@ -27,6 +28,9 @@ from tusi.numerics.symmetry import ring_classes
 
 N_LABEL_PASSES = 3
 """Times that the labels are drawn again at the couplings just fitted."""
+
+MOST_MISSING = 0.7
+"""Share of the information that labels may miss before the passes over them are no longer sped up in full."""
 
 N_RECENTRES = 3
 """Times that the histogram surfaces are moved when the best distance lies at their edge."""
@@ -103,12 +107,16 @@ class Replicas:
         The same for the data.
     observed_histogram
         Class counts of the data, per draw of the labels from their posterior under the model.
+    predicted, observed_predicted
+        Statistics that were not fitted, of the replicas and of the data.
     """
 
     histogram: Int[np.ndarray, "replica image class"]
     statistics: tuple[Float[np.ndarray, "replica parameter"], ...]
     observed_statistics: tuple[Float[np.ndarray, "draw parameter"], ...]
     observed_histogram: Int[np.ndarray, "draw image class"]
+    predicted: Float[np.ndarray, "replica image statistic"]
+    observed_predicted: Float[np.ndarray, "draw image statistic"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -177,17 +185,20 @@ def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
 
     References
     ----------
-    D. B. Rubin, *Multiple Imputation for Nonresponse in Surveys* (1987). T. A. Louis, J. R. Stat. Soc. B 44, 226 (1982).
+    D. B. Rubin, *Multiple Imputation for Nonresponse in Surveys* (1987).
+    T. A. Louis, J. R. Stat. Soc. B 44, 226 (1982).
     """
     species = tuple(draws[: job.n_imputations] for draws in job.species)
     evidence = Evidence(windows=job.windows, species=species)
     fit = maximise_likelihood(evidence, job.model, rng=rng, settings=job.settings)
+    covariance, before = _with_label_uncertainty(evidence, fit), np.zeros_like(fit.value)
     for _ in range(N_LABEL_PASSES if job.n_imputations > 1 else 0):
-        couplings = rng.multivariate_normal(fit.value, invert(fit.information), size=job.n_imputations, method="eigh")
+        before = _accelerated(evidence, fit, before)
+        couplings = rng.multivariate_normal(before, covariance, size=job.n_imputations, method="eigh")
         species = tuple(draw_labels_given(window, job.model, couplings, rng=rng) for window in job.windows)
         evidence = Evidence(windows=job.windows, species=species)
         fit = maximise_likelihood(evidence, job.model, rng=rng, start=fit.value, settings=job.settings)
-    covariance = _with_label_uncertainty(evidence, fit)
+        covariance = _with_label_uncertainty(evidence, fit)
     widening = np.sqrt(np.diag(covariance) / np.diag(invert(fit.information)))
     return FittedCouplings(
         fit=fit,
@@ -201,13 +212,27 @@ def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
 def _with_label_uncertainty(evidence: Evidence, fit: LikelihoodFit) -> np.ndarray:
     """Return the covariance of the couplings: complete-data, Monte Carlo, and between draws of the labels (Rubin)."""
     within = invert(fit.information)
-    total = within + fit.monte_carlo_covariance
-    if evidence.n_draws > 1:
-        _, mean, _ = fit.pool.moments(fit.value)
-        scores = (mean - fit.pool.observed).reshape(len(evidence.windows), evidence.n_draws, -1).sum(axis=0)
-        between = within @ np.cov(scores, rowvar=False).reshape(within.shape) @ within
-        total = total + (1.0 + 1.0 / evidence.n_draws) * between
-    return total
+    between = within @ _missing_information(evidence, fit) @ within
+    return within + fit.monte_carlo_covariance + (1.0 + 1.0 / evidence.n_draws) * between
+
+
+def _missing_information(evidence: Evidence, fit: LikelihoodFit) -> np.ndarray:
+    """Return the covariance of the complete-data score between draws of the labels."""
+    if evidence.n_draws == 1:
+        return np.zeros_like(fit.information)
+    _, mean, _ = fit.pool.moments(fit.value)
+    scores = (mean - fit.pool.observed).reshape(len(evidence.windows), evidence.n_draws, -1).sum(axis=0)
+    return np.cov(scores, rowvar=False).reshape(fit.information.shape)
+
+
+def _accelerated(evidence: Evidence, fit: LikelihoodFit, before: np.ndarray) -> np.ndarray:
+    """Return where the passes over the labels will end: each closes the observed share of the way that is left.
+
+    `before` are the couplings at which the labels were drawn (none, at first).
+    """
+    share = invert(fit.information) @ _missing_information(evidence, fit)
+    left = np.linalg.solve(np.eye(len(before)) - MOST_MISSING * np.tanh(share / MOST_MISSING), fit.value - before)
+    return before + left
 
 
 def _intervals(fit: LikelihoodFit, widening: np.ndarray, confidence: float) -> np.ndarray:
@@ -240,7 +265,7 @@ def replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.
     """Draw replicas of all images; each draw of the labels lends its border and composition to its share of them."""
     classes = ring_classes(job.windows[0].n_ring)
     share = -(-job.n_bootstrap // evidence.n_draws)
-    histogram, observed = [], []
+    histogram, observed, predicted, observed_predicted = [], [], [], []
     statistics = [0.0 for _ in job.larger]
     observed_statistics = [0.0 for _ in job.larger]
     for window, draws in zip(job.windows, evidence.species, strict=True):
@@ -255,6 +280,8 @@ def replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.
         )  # fmt: skip
         histogram.append(cluster_histogram(window, replicas, classes))
         observed.append(cluster_histogram(window, draws, classes))
+        predicted.append(predicted_statistics(window, replicas))
+        observed_predicted.append(predicted_statistics(window, draws))
         for k, model in enumerate(job.larger):
             narrow = window.only(model)
             statistics[k] = statistics[k] + narrow.statistics(model, replicas)
@@ -264,6 +291,8 @@ def replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.
         statistics=tuple(np.asarray(value) for value in statistics),
         observed_statistics=tuple(np.asarray(value) for value in observed_statistics),
         observed_histogram=np.stack(observed, axis=1),
+        predicted=np.stack(predicted, axis=1),
+        observed_predicted=np.stack(observed_predicted, axis=1),
     )
 
 

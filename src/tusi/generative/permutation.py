@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from tusi.generative.clusters import centre_composition, cluster_histogram, random_probability
 from tusi.generative.models import LatticeModel
+from tusi.generative.prediction import predicted_statistics
 from tusi.generative.window import Window
 from tusi.inference.statistical_distance import statistical_distance
 from tusi.numerics.symmetry import ring_classes
@@ -45,26 +46,31 @@ class Permutations:
         Class counts when all atoms of an image are permuted.
     statistics
         Per model: T when the atoms of the free sites are permuted and the border stays.
+    predicted
+        Statistics named in `tusi.generative.prediction.PREDICTED` when all atoms of an image are permuted.
     """
 
     histogram: Int[np.ndarray, "replica image class"]
     statistics: tuple[Float[np.ndarray, "replica image parameter"], ...]
+    predicted: Float[np.ndarray, "replica image statistic"]
 
 
 def permute(job: PermutationJob, rng: np.random.Generator) -> Permutations:
     """Deal out the atoms of each image again and count; replicas take the draws of the labels in turn."""
-    histograms = []
+    histograms, predicted = [], []
     statistics: list[list[np.ndarray]] = [[] for _ in job.models]
     for window, draws in zip(job.windows, job.species, strict=True):
         chosen = draws[np.arange(job.n_permutations) % len(draws)]
-        histograms.append(
-            cluster_histogram(window, _shuffled(chosen, window.occupied, rng), ring_classes(window.n_ring))
-        )
+        everywhere = _shuffled(chosen, window.occupied, rng)
+        histograms.append(cluster_histogram(window, everywhere, ring_classes(window.n_ring)))
+        predicted.append(predicted_statistics(window, everywhere))
         inner = _shuffled(chosen, window.free, rng)
         for values, model in zip(statistics, job.models, strict=True):
             values.append(window.only(model).statistics(model, inner))
     return Permutations(
-        histogram=np.stack(histograms, axis=1), statistics=tuple(np.stack(values, axis=1) for values in statistics)
+        histogram=np.stack(histograms, axis=1),
+        statistics=tuple(np.stack(values, axis=1) for values in statistics),
+        predicted=np.stack(predicted, axis=1),
     )
 
 
@@ -73,6 +79,7 @@ def gather(parts: list[Permutations]) -> Permutations:
     return Permutations(
         histogram=np.concatenate([part.histogram for part in parts]),
         statistics=tuple(np.concatenate(values) for values in zip(*(part.statistics for part in parts), strict=True)),
+        predicted=np.concatenate([part.predicted for part in parts]),
     )
 
 

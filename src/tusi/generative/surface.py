@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -154,13 +154,14 @@ def minimise_distance(
     composition
         Fraction of the counted species at the centres of these clusters.
     """
-    n_replicas = len(histogram)
-    n_terms = len(surfaces[0].centre)
+    n_replicas, n_terms = len(histogram), len(surfaces[0].centre)
     share = histogram.sum(axis=(0, 2)) / max(histogram.sum(), 1)
+    random = [random_probability(composition[:, k], surface.classes) for k, surface in enumerate(surfaces)]
 
     def squared(place: np.ndarray) -> np.ndarray:
+        values = _monomials(place)[0]
         angles = [
-            statistical_distance(histogram[:, k], surface.probability(place, composition[:, k]))
+            statistical_distance(histogram[:, k], random[k] * np.exp(values @ surface.coefficient))
             for k, surface in enumerate(surfaces)
         ]
         return np.nan_to_num(np.stack(angles, axis=-1)) ** 2
@@ -168,6 +169,7 @@ def minimise_distance(
     place = np.zeros((n_replicas, n_terms))
     level = squared(place) @ share
     for _ in range(12):
+        level_before = level.sum()
         gradient, curvature = _derivatives(lambda u: squared(u) @ share, place, level)
         size, direction = np.linalg.eigh(curvature)
         inverse = np.einsum("rij,rj,rkj->rik", direction, 1.0 / np.maximum(np.abs(size), 1e-6), direction)
@@ -180,6 +182,8 @@ def minimise_distance(
             place = np.where(better[:, None], trial, place)
             level = np.where(better, value, level)
             step = np.where(better[:, None], 0.0, step)
+        if level_before - level.sum() < 1e-9 * n_replicas:
+            break
     each = squared(place)
     return DistanceFit(
         value=surfaces[0].centre + place @ surfaces[0].scale.T,
@@ -230,18 +234,20 @@ def _monomials(place: Float[np.ndarray, "*batch parameter"]) -> tuple[np.ndarray
     return values, derivatives
 
 
-def _derivatives(function: object, place: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _derivatives(
+    function: Callable[[np.ndarray], np.ndarray], place: np.ndarray, level: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return gradient and curvature of a function of each replica's place, by central differences."""
     n_terms, width = place.shape[1], 0.02
     steps = width * np.eye(n_terms)
-    up = [function(place + step) for step in steps]  # type: ignore[operator]
-    down = [function(place - step) for step in steps]  # type: ignore[operator]
+    up = [function(place + step) for step in steps]
+    down = [function(place - step) for step in steps]
     gradient = np.stack([(u - d) / (2 * width) for u, d in zip(up, down, strict=True)], axis=-1)
     curvature = np.empty((len(place), n_terms, n_terms))
     for j, k in itertools.product(range(n_terms), repeat=2):
         if j == k:
             curvature[:, j, j] = (up[j] - 2 * level + down[j]) / width**2
         else:
-            both = function(place + steps[j] + steps[k])  # type: ignore[operator]
+            both = function(place + steps[j] + steps[k])
             curvature[:, j, k] = (both - up[j] - up[k] + level) / width**2
     return gradient, curvature

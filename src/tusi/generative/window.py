@@ -34,6 +34,8 @@ class Window:
         Complete clusters of an occupied site and its ring of occupied neighbours in cyclic order.
     probability
         Probability that a site holds the counted species; 0 on vacancies.
+    first_pairs, third_pairs
+        Bonds between occupied sites that were seen: nearest neighbours, and sites two steps apart along a row.
     """
 
     n_sites: int
@@ -47,6 +49,8 @@ class Window:
     centre: Int[np.ndarray, " centre"]
     ring: Int[np.ndarray, "centre ring"]
     probability: Float[np.ndarray, " site"]
+    first_pairs: Int[np.ndarray, "first_pair 2"]
+    third_pairs: Int[np.ndarray, "third_pair 2"]
 
     @property
     def n_ring(self) -> int:
@@ -127,6 +131,7 @@ def condition(graph: SiteGraph, models: Sequence[LatticeModel], *, counted: int 
     clusters, kind = _clusters(graph, free, kinds)
     start, others, entry_kind = _memberships(clusters, kind, len(graph.boundary))
     rings = graph.first_neighbours
+    straight = np.take_along_axis(rings, np.maximum(rings, 0), axis=0)
     complete = seen & graph.occupied & graph.occupied[rings].all(axis=1)
     probability = np.where(graph.occupied, graph.species_probability[:, counted], 0.0)
     return Window(
@@ -141,7 +146,17 @@ def condition(graph: SiteGraph, models: Sequence[LatticeModel], *, counted: int 
         centre=np.flatnonzero(complete),
         ring=rings[complete],
         probability=probability,
+        first_pairs=_occupied_pairs(graph, rings),
+        third_pairs=_occupied_pairs(graph, np.where(rings != OUTSIDE, straight, OUTSIDE)),
     )
+
+
+def _occupied_pairs(graph: SiteGraph, neighbours: np.ndarray) -> np.ndarray:
+    """Return the bonds between occupied sites, each once."""
+    site = np.repeat(np.arange(len(neighbours)), neighbours.shape[1])
+    pairs = np.stack([site, neighbours.ravel()], axis=1)
+    pairs = pairs[pairs[:, 1] > pairs[:, 0]]
+    return pairs[graph.occupied[pairs].all(axis=1)]
 
 
 def _clusters(graph: SiteGraph, free: np.ndarray, kinds: set[ClusterKind]) -> tuple[np.ndarray, np.ndarray]:
