@@ -17,6 +17,10 @@ MAX_LISTED = 12
 """Data sets that a message names before it says how many more there are."""
 
 
+MAX_MESSAGE = 300
+"""Characters of a library's message that are repeated."""
+
+
 @dataclass(kw_only=True)
 class Opened:
     """A file that is open: its format, its data sets, and the notes gathered so far."""
@@ -62,7 +66,7 @@ def _faults_explained(path: Path, form: Format) -> Iterator[None]:
         raise InputError(
             "path",
             expected=f"a complete {form.name} file",
-            got=f"{path.name}, which cannot be read ({type(error).__name__}: {error})",
+            got=f"{path.name}, which cannot be read ({type(error).__name__}: {str(error)[:MAX_MESSAGE]})",
             then="The file may be truncated or corrupt; copy it again, or open it in the program that wrote it.",
         ) from error
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tusi.errors import InputError
+from tusi.io.limits import check_holds
 from tusi.io.stored import Axis, Reader, Stored, in_memory
 
 
@@ -18,10 +20,21 @@ class GwyddionReader(Reader):
     @contextmanager
     def open(self, path: Path) -> Iterator[Sequence[Stored]]:
         """See `Reader.open`."""
+        _check_size(path)
         import gwyfile.util  # pyright: ignore[reportMissingImports]
 
         fields = gwyfile.util.get_datafields(gwyfile.load(str(path)))
         yield tuple(_stored(name, field) for name, field in fields.items())
+
+
+def _check_size(path: Path) -> None:
+    """Compare the size of the outermost object with the file; `gwyfile` never returns from a truncated one."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    start = head.find(b"\0") + 5
+    if start < 10 or len(head) < start:
+        raise InputError("path", expected="a Gwyddion container", got=f"{path.name}, which ends in its header")
+    check_holds(path, end=start + int.from_bytes(head[start - 4 : start], "little"))
 
 
 def _stored(name: str, field: Any) -> Stored:

@@ -1,5 +1,6 @@
 """Igor binary waves through `igor2` (Asylum Research and others): (x, y) or (x, y, layer), a channel each."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tusi.io.limits import check_holds
 from tusi.io.stored import Axis, Reader, Stored, in_memory
 
 
@@ -18,6 +20,8 @@ class IgorReader(Reader):
     @contextmanager
     def open(self, path: Path) -> Iterator[Sequence[Stored]]:
         """See `Reader.open`."""
+        _check_size(path)
+        logging.getLogger("igor2").setLevel(logging.CRITICAL)
         from igor2 import binarywave  # pyright: ignore[reportMissingImports]
 
         wave = binarywave.load(str(path))["wave"]
@@ -31,6 +35,16 @@ class IgorReader(Reader):
             Stored(name=name, dtype=values.dtype, axes=axes[1::-1], load=in_memory(values[:, :, layer].T))
             for layer, name in enumerate(names)
         )
+
+
+def _check_size(path: Path) -> None:
+    """Compare the size that the header states with the file; versions 2 and 5 in either byte order."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    order = "little" if head[0] else "big"
+    version = int.from_bytes(head[:2], order)
+    start, field = (64, 4) if version == 5 else (16, 2)
+    check_holds(path, end=start + int.from_bytes(head[field : field + 4], order))
 
 
 def _axes(wave: dict[str, Any], shape: tuple[int, ...]) -> tuple[Axis, ...]:
