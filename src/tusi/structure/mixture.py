@@ -1,4 +1,4 @@
-"""A mixture of normal classes of column intensity under a slowly varying factor: fit, evidence, posterior sample.
+"""A mixture of normal classes of column intensity under a slowly varying factor: fit, evidence, posterior average.
 
 The intensity of column j is g(r_j) (mu_k + class spread) + measurement noise for its unknown class k. The factor g is a
 polynomial of low degree in the position with mean one: thickness, tilt, focus. Arrays in, arrays out; species and
@@ -9,10 +9,22 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import logsumexp
 
-_ITERATIONS = 200
-_TOLERANCE = 1e-6
+from tusi.numerics.normal_mixture import (
+    class_excess,
+    class_means,
+    draw_labels,
+    expectation,
+    factor_equations,
+    legendre_terms,
+    normal_log_density,
+)
+
+_ITERATIONS, _TOLERANCE = 200, 1e-3
+"""Most steps of expectation-maximisation, and the change of the log-posterior at which it stops."""
+
+_FLOOR = 0.1
+"""Smallest slowly varying factor, and smallest class deviation as a share of the expected one."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +48,16 @@ class MixturePrior:
     log_ratio: tuple[float, float] = (0.5, 0.5)
     concentration: float = 1.0
 
+    def log_density(self, mean: Float[np.ndarray, " class"], deviation: Float[np.ndarray, " class"]) -> float:
+        """Return the log-prior of ascending class means and their deviations, zero at its mode."""
+        spread, weight = self.relative_spread
+        ratio = (spread * mean / deviation) ** 2
+        value = 0.5 * weight * float((np.log(ratio) - ratio + 1.0).sum())
+        if len(mean) > 1 and mean[0] > 0:
+            expected, width = self.log_ratio
+            value -= 0.5 * float((((np.diff(np.log(mean)) - expected) / width) ** 2).sum())
+        return value
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Mixture:
@@ -45,48 +67,36 @@ class Mixture:
     ----------
     fraction, mean, deviation
         Weight, mean and standard deviation (measurement noise removed) of each class, dimmest class first.
+    degree
+        Polynomial degree of the slowly varying factor.
     coefficient
-        Coefficients of the factor's polynomial terms (the constant one is fixed to 1).
+        Coefficients of its terms (the constant one is fixed to 1).
     responsibility
         Probability of each class for each column, at the fitted parameters.
     log_posterior
         Log-likelihood plus log-prior at the fit.
+    prior
+        The prior, with the relative spread that the classes were found to share.
     """
 
     fraction: Float[np.ndarray, " class"]
     mean: Float[np.ndarray, " class"]
     deviation: Float[np.ndarray, " class"]
+    degree: int
     coefficient: Float[np.ndarray, " term"]
     responsibility: Float[np.ndarray, "atom class"]
     log_posterior: float
-
-    @property
-    def n_parameters(self) -> int:
-        """Free parameters: three per class less the sum rule of the fractions, and the factor's terms."""
-        return 3 * len(self.mean) - 1 + len(self.coefficient)
+    prior: MixturePrior
 
     @property
     def log_evidence(self) -> float:
-        """Schwarz's approximation of the log-evidence."""
-        return self.log_posterior - 0.5 * self.n_parameters * float(np.log(len(self.responsibility)))
+        """Schwarz's approximation of the log-evidence: three parameters a class, less a sum rule, and the factor's."""
+        n_parameters = 3 * len(self.mean) - 1 + len(self.coefficient)
+        return self.log_posterior - 0.5 * n_parameters * float(np.log(len(self.responsibility)))
 
-
-def polynomial_terms(position: Float[np.ndarray, "atom 2"], degree: int) -> Float[np.ndarray, "atom term"]:
-    """Return products of Legendre polynomials up to a total degree, constant excluded, each with mean zero.
-
-    Examples
-    --------
-    >>> polynomial_terms(np.random.default_rng(0).random((9, 2)), 2).shape
-    (9, 5)
-    """
-    low, high = position.min(axis=0), position.max(axis=0)
-    scaled = 2 * (position - low) / np.maximum(high - low, 1e-12) - 1
-    rows, columns = (np.polynomial.legendre.legvander(scaled[:, axis], degree) for axis in (0, 1))
-    powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i) if i + j]
-    if not powers:
-        return np.empty((len(position), 0))
-    terms = np.stack([rows[:, i] * columns[:, j] for i, j in powers], axis=1)
-    return terms - terms.mean(axis=0)
+    def factor(self, position: Float[np.ndarray, "atom 2"]) -> Float[np.ndarray, " atom"]:
+        """Return the slowly varying factor at the columns that were fitted; its mean is one."""
+        return _factor(legendre_terms(position, self.degree), self.coefficient)
 
 
 def fit_mixtures(
@@ -125,93 +135,209 @@ def fit_mixtures(
     starts = [_split(intensity, shares) for shares in _starting_shares(n_classes)]
     fits: list[Mixture] = []
     for degree in range(highest_degree + 1):
-        terms = polynomial_terms(position, degree)
+        terms = legendre_terms(position, degree)
         if 4 * terms.shape[1] > len(intensity):
             break
-        found = [_maximise(intensity, variance, terms, start=start, prior=prior) for start in starts]
+        columns = _Columns(intensity=intensity, variance=variance, terms=terms)
+        found = [_maximise(columns, start, degree=degree, prior=prior) for start in starts]
         found.sort(key=lambda fit: -fit.log_posterior)
         starts = [fit.responsibility for fit in found[:2]]
-        pooled = np.sqrt((found[0].fraction * (found[0].deviation / found[0].mean) ** 2).sum())
-        shared = dataclasses.replace(prior, relative_spread=(float(pooled), prior.shared_spread))
-        fits.append(_maximise(intensity, variance, terms, start=starts[0], prior=shared))
+        pooled = float(np.sqrt((found[0].fraction * (found[0].deviation / found[0].mean) ** 2).sum()))
+        shared = dataclasses.replace(prior, relative_spread=(pooled, prior.shared_spread))
+        fits.append(_maximise(columns, starts[0], degree=degree, prior=shared))
     return fits
 
 
-def factor(mixture: Mixture, terms: Float[np.ndarray, "atom term"]) -> Float[np.ndarray, " atom"]:
-    """Return the slowly varying factor at each column; its mean is one."""
-    return np.maximum(1.0 + terms @ mixture.coefficient, 0.1)
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class MixtureSample:
-    """Posterior averages over the parameters of a mixture: what a column's class is when they are uncertain too.
+class MixtureAverage:
+    """Averages over the posterior of a mixture's parameters: what a column's class is when they are uncertain too.
 
     Attributes
     ----------
     probability
         Posterior probability of each class for each column.
     observed_fraction
-        Sampled share of the columns in each class: the composition of this window.
-    mean
-        Sampled class means.
+        Sampled shares of the columns in each class: the composition of this window.
     """
 
     probability: Float[np.ndarray, "atom class"]
     observed_fraction: Float[np.ndarray, "draw class"]
-    mean: Float[np.ndarray, "draw class"]
 
 
-def sample_mixture(
+def average_mixture(
     mixture: Mixture,
-    corrected: Float[np.ndarray, " atom"],
+    intensity: Float[np.ndarray, " atom"],
     variance: Float[np.ndarray, " atom"],
+    position: Float[np.ndarray, "atom 2"],
     *,
-    prior: MixturePrior,
     rng: np.random.Generator,
-    n_draws: int = 600,
-) -> MixtureSample:
-    """Average over the posterior of fractions, means and deviations by Gibbs sampling, the factor held fixed.
+    n_draws: int = 800,
+) -> MixtureAverage:
+    """Average over the posterior of fractions, means, deviations and the slowly varying factor by Gibbs sampling.
 
-    Deviations are drawn by a random-walk Metropolis step on their logarithm, as the measurement variance differs from
-    column to column. The first fifth of the draws is discarded.
+    Means and deviations are moved by Metropolis steps at their conditional scale, as the measurement variance differs
+    from column to column. The chain starts at the fit; its first fifth is discarded on top of `n_draws`.
 
     Parameters
     ----------
     mixture
-        The fitted mixture, from which the chain starts.
-    corrected, variance
-        Intensities divided by the slowly varying factor, and their measurement variances.
-    prior
-        The prior of the fit.
+        The fitted mixture.
+    intensity, variance, position
+        The columns that were fitted.
     rng
         Source of randomness.
     n_draws
-        Length of the chain.
+        Draws kept.
 
     Returns
     -------
-    MixtureSample
-        Averages and draws.
+    MixtureAverage
+        Mean probabilities and draws of the composition.
     """
-    n_classes, n_burn = len(mixture.mean), n_draws // 5
-    mean, deviation, fraction = mixture.mean.copy(), mixture.deviation.copy(), mixture.fraction.copy()
-    probability = np.zeros((len(corrected), n_classes))
-    fractions, means = np.empty((n_draws, n_classes)), np.empty((n_draws, n_classes))
-    for draw in range(n_draws):
-        responsibility = _responsibility(corrected, variance, fraction, mean, deviation)[0]
-        label = (responsibility.cumsum(axis=1) < rng.random(len(corrected))[:, None]).sum(axis=1)
-        label = np.minimum(label, n_classes - 1)
-        counts = np.bincount(label, minlength=n_classes)
-        fraction = rng.dirichlet(counts + prior.concentration)
+    columns = _Columns(intensity=intensity, variance=variance, terms=legendre_terms(position, mixture.degree))
+    n_burn, n_classes = n_draws // 5, len(mixture.mean)
+    state = dataclasses.replace(mixture, mean=mixture.mean.copy(), deviation=mixture.deviation.copy())
+    probability, shares = np.zeros((len(intensity), n_classes)), np.empty((n_draws, n_classes))
+    responsibility = np.empty((len(intensity), n_classes))
+    label, hard = np.zeros(len(intensity), np.int64), np.zeros((len(intensity), n_classes))
+    for draw in range(-n_burn, n_draws):
+        corrected, corrected_variance = columns.corrected(state.coefficient)
+        expectation(corrected, corrected_variance, state.fraction, state.mean, state.deviation, responsibility)
+        draw_labels(responsibility, rng.random(len(intensity)), label, hard)
+        count = hard.sum(axis=0)
         for k in range(n_classes):
-            mean[k], deviation[k] = _draw_class(
-                corrected[label == k], variance[label == k], mean, deviation, prior=prior, k=k, rng=rng
-            )
-        fractions[draw], means[draw] = counts / len(corrected), mean
-        if draw >= n_burn:
+            _move_class(state, k, corrected, corrected_variance, member=label == k, rng=rng)
+        state = dataclasses.replace(
+            state,
+            fraction=rng.dirichlet(count + mixture.prior.concentration),
+            coefficient=columns.draw_coefficient(hard, state, rng) if draw % 4 == 0 else state.coefficient,
+        )
+        if draw >= 0:
             probability += responsibility
-    probability /= n_draws - n_burn
-    return MixtureSample(probability=probability, observed_fraction=fractions[n_burn:], mean=means[n_burn:])
+            shares[draw] = count / len(intensity)
+    return MixtureAverage(probability=probability / n_draws, observed_fraction=shares)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Columns:
+    """What is fitted: intensities, their measurement variances, and the terms of the slowly varying factor."""
+
+    intensity: Float[np.ndarray, " atom"]
+    variance: Float[np.ndarray, " atom"]
+    terms: Float[np.ndarray, "atom term"]
+
+    def corrected(self, coefficient: Float[np.ndarray, " term"]) -> tuple[np.ndarray, np.ndarray]:
+        """Return intensities and variances with the factor divided out."""
+        gain = _factor(self.terms, coefficient)
+        return self.intensity / gain, self.variance / gain**2
+
+    def equations(
+        self, responsibility: np.ndarray, mean: np.ndarray, deviation: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the normal equations of the factor's coefficients, with a weak ridge."""
+        columns = np.stack([self.intensity, self.variance])
+        normal, right = factor_equations(columns, self.terms, responsibility, mean, deviation)
+        return normal + 1e-6 * np.trace(normal) * np.eye(len(normal)), right
+
+    def draw_coefficient(
+        self, hard: Float[np.ndarray, "atom class"], state: "Mixture", rng: np.random.Generator
+    ) -> Float[np.ndarray, " term"]:
+        """Draw the factor's coefficients, the labels and the classes being given."""
+        if not self.terms.shape[1]:
+            return state.coefficient
+        normal, right = self.equations(hard, state.mean, state.deviation)
+        root = np.linalg.cholesky(normal)
+        return np.linalg.solve(normal, right) + np.linalg.solve(root.T, rng.standard_normal(len(right)))
+
+
+def _factor(terms: Float[np.ndarray, "atom term"], coefficient: Float[np.ndarray, " term"]) -> np.ndarray:
+    """Return the slowly varying factor, bounded away from zero."""
+    return np.maximum(1.0 + terms @ coefficient, _FLOOR)
+
+
+def _maximise(
+    columns: _Columns, start: Float[np.ndarray, "atom class"], *, degree: int, prior: MixturePrior
+) -> Mixture:
+    """Run expectation-maximisation from class probabilities until the log-posterior stands still."""
+    responsibility, n_classes = start.copy(), start.shape[1]
+    coefficient = np.zeros(columns.terms.shape[1])
+    deviation = np.full(n_classes, np.std(columns.intensity) + 1e-300)
+    fraction, mean, previous, current = np.full(n_classes, 1 / n_classes), np.zeros(n_classes), -np.inf, -np.inf
+    for _ in range(_ITERATIONS):
+        corrected, variance = columns.corrected(coefficient)
+        count, precision, mean = class_means(corrected, variance, responsibility, deviation)
+        order = np.argsort(mean, kind="stable")
+        responsibility = np.ascontiguousarray(responsibility[:, order])
+        count, mean = count[order], _pull_ratios(mean[order], 1 / precision[order], prior)
+        fraction = (count + prior.concentration) / (count.sum() + n_classes * prior.concentration)
+        spread, weight = prior.relative_spread
+        expected = (spread * np.abs(mean)) ** 2
+        excess = class_excess(corrected, variance, responsibility, mean)
+        deviation = np.sqrt(np.maximum((excess + weight * expected) / (count + weight), _FLOOR**2 * expected + 1e-300))
+        current = expectation(corrected, variance, fraction, mean, deviation, responsibility)
+        current += prior.log_density(mean, deviation) + prior.concentration * np.log(fraction).sum()
+        current -= np.log(_factor(columns.terms, coefficient)).sum()
+        if abs(current - previous) < _TOLERANCE:
+            break
+        previous = current
+        if len(coefficient):
+            coefficient = np.linalg.solve(*columns.equations(responsibility, mean, deviation))
+    return Mixture(
+        fraction=fraction,
+        mean=mean,
+        deviation=deviation,
+        degree=degree,
+        coefficient=coefficient,
+        responsibility=responsibility,
+        log_posterior=float(current),
+        prior=prior,
+    )
+
+
+def _pull_ratios(
+    mean: Float[np.ndarray, " class"], mean_variance: Float[np.ndarray, " class"], prior: MixturePrior
+) -> Float[np.ndarray, " class"]:
+    """Move ascending means that few columns support toward the expected ratio to their neighbour."""
+    mean = mean.copy()
+    expected, width = prior.log_ratio
+    for k in range(len(mean) - 1):
+        if mean[k] <= 0:
+            continue
+        relative = mean_variance[k : k + 2] / mean[k : k + 2] ** 2
+        step = (np.log(mean[k + 1] / mean[k]) - expected) / (relative.sum() + width**2)
+        mean[k : k + 2] *= np.exp(np.clip(relative * np.array([step, -step]), -0.5, 0.5))
+    return np.sort(mean)
+
+
+def _move_class(
+    state: Mixture,
+    k: int,
+    corrected: Float[np.ndarray, " atom"],
+    variance: Float[np.ndarray, " atom"],
+    *,
+    member: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Move the mean and the deviation of class k, in place, by three Metropolis steps at their conditional scale."""
+    mean, deviation, n_members = state.mean, state.deviation, np.count_nonzero(member)
+
+    def log_density() -> float:
+        if mean[k] <= 0 or (np.diff(mean) <= 0).any():
+            return -np.inf
+        return state.prior.log_density(mean, deviation) + normal_log_density(
+            corrected, variance, member, mean[k], deviation[k]
+        )
+
+    current = log_density()
+    for step, threshold in zip(rng.standard_normal((3, 2)), np.log(rng.random(3)), strict=True):
+        centre, width = mean[k], deviation[k]
+        mean[k] += 1.7 * step[0] * width / np.sqrt(n_members + 1.0)
+        deviation[k] *= np.exp(1.7 * step[1] / np.sqrt(2.0 * (n_members + state.prior.relative_spread[1])))
+        proposed = log_density()
+        if threshold < proposed - current + np.log(deviation[k] / width):
+            current = proposed
+        else:
+            mean[k], deviation[k] = centre, width
 
 
 def _starting_shares(n_classes: int) -> list[np.ndarray]:
@@ -232,161 +358,3 @@ def _split(
     rank = np.argsort(np.argsort(intensity, kind="stable"), kind="stable") / len(intensity)
     label = np.minimum((rank[:, None] >= shares.cumsum()[:-1]).sum(axis=1), len(shares) - 1)
     return np.eye(len(shares))[label]
-
-
-def _maximise(
-    intensity: Float[np.ndarray, " atom"],
-    variance: Float[np.ndarray, " atom"],
-    terms: Float[np.ndarray, "atom term"],
-    *,
-    start: Float[np.ndarray, "atom class"],
-    prior: MixturePrior,
-) -> Mixture:
-    """Alternate between class probabilities and parameters until the log-posterior stands still."""
-    responsibility, coefficient = start, np.zeros(terms.shape[1])
-    deviation = np.full(start.shape[1], np.std(intensity) + 1e-12)
-    previous = -np.inf
-    for _ in range(_ITERATIONS):
-        gain = np.maximum(1.0 + terms @ coefficient, 0.1)
-        corrected, corrected_variance = intensity / gain, variance / gain**2
-        fraction, mean, deviation = _parameters(corrected, corrected_variance, responsibility, deviation, prior=prior)
-        responsibility, log_likelihood = _responsibility(corrected, corrected_variance, fraction, mean, deviation)
-        log_posterior = log_likelihood - np.log(gain).sum() + _log_prior(fraction, mean, deviation, prior)
-        if abs(log_posterior - previous) < _TOLERANCE * abs(log_posterior):
-            break
-        previous = log_posterior
-        if terms.shape[1]:
-            coefficient = _coefficient(intensity, variance, terms, responsibility, mean=mean, deviation=deviation)
-    order = np.argsort(mean, kind="stable")
-    return Mixture(
-        fraction=fraction[order],
-        mean=mean[order],
-        deviation=deviation[order],
-        coefficient=coefficient,
-        responsibility=responsibility[:, order],
-        log_posterior=float(log_posterior),
-    )
-
-
-def _parameters(
-    corrected: Float[np.ndarray, " atom"],
-    variance: Float[np.ndarray, " atom"],
-    responsibility: Float[np.ndarray, "atom class"],
-    deviation: Float[np.ndarray, " class"],
-    *,
-    prior: MixturePrior,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Maximise over fractions, means and deviations, the class probabilities being given."""
-    count = responsibility.sum(axis=0)
-    fraction = (count + prior.concentration) / (count + prior.concentration).sum()
-    precision = responsibility / (deviation**2 + variance[:, None])
-    mean = (precision * corrected[:, None]).sum(axis=0) / np.maximum(precision.sum(axis=0), 1e-300)
-    order = np.argsort(mean, kind="stable")
-    mean[order] = _pull_ratios(mean[order], (1 / np.maximum(precision.sum(axis=0), 1e-300))[order], prior)
-    excess = (responsibility * ((corrected[:, None] - mean) ** 2 - variance[:, None])).sum(axis=0)
-    spread, weight = prior.relative_spread
-    expected = (spread * np.abs(mean)) ** 2
-    floor = (0.1 * spread * np.abs(mean)) ** 2
-    return fraction, mean, np.sqrt(np.maximum((excess + weight * expected) / (count + weight), floor))
-
-
-def _pull_ratios(
-    mean: Float[np.ndarray, " class"], mean_variance: Float[np.ndarray, " class"], prior: MixturePrior
-) -> Float[np.ndarray, " class"]:
-    """Move the means of classes that few columns support toward the expected ratio to their better-known neighbour."""
-    mean = mean.copy()
-    for k in range(len(mean) - 1):
-        low, high = mean[k], mean[k + 1]
-        if low <= 0 or high <= 0:
-            continue
-        expected, width = prior.log_ratio
-        relative = mean_variance[k : k + 2] / np.array([low, high]) ** 2
-        miss = np.log(high / low) - expected
-        step = miss / (relative.sum() + width**2)
-        mean[k] *= np.exp(np.clip(relative[0] * step, -0.5, 0.5))
-        mean[k + 1] *= np.exp(np.clip(-relative[1] * step, -0.5, 0.5))
-    return mean
-
-
-def _responsibility(
-    corrected: Float[np.ndarray, " atom"],
-    variance: Float[np.ndarray, " atom"],
-    fraction: Float[np.ndarray, " class"],
-    mean: Float[np.ndarray, " class"],
-    deviation: Float[np.ndarray, " class"],
-) -> tuple[Float[np.ndarray, "atom class"], float]:
-    """Return the class probabilities and the log-likelihood."""
-    total = deviation**2 + variance[:, None]
-    log_density = np.log(fraction) - 0.5 * (np.log(2 * np.pi * total) + (corrected[:, None] - mean) ** 2 / total)
-    log_sum = logsumexp(log_density, axis=1, keepdims=True)
-    return np.exp(log_density - log_sum), float(log_sum.sum())
-
-
-def _log_prior(
-    fraction: Float[np.ndarray, " class"],
-    mean: Float[np.ndarray, " class"],
-    deviation: Float[np.ndarray, " class"],
-    prior: MixturePrior,
-) -> float:
-    spread, weight = prior.relative_spread
-    ratio = (spread * np.abs(mean) / deviation) ** 2
-    value = prior.concentration * np.log(fraction).sum() + (0.5 * weight * (np.log(ratio) - ratio + 1.0)).sum()
-    ordered = np.sort(mean)
-    if len(mean) > 1 and ordered[0] > 0:
-        expected, width = prior.log_ratio
-        value -= 0.5 * (((np.diff(np.log(ordered)) - expected) / width) ** 2).sum()
-    return float(value)
-
-
-def _coefficient(
-    intensity: Float[np.ndarray, " atom"],
-    variance: Float[np.ndarray, " atom"],
-    terms: Float[np.ndarray, "atom term"],
-    responsibility: Float[np.ndarray, "atom class"],
-    *,
-    mean: Float[np.ndarray, " class"],
-    deviation: Float[np.ndarray, " class"],
-) -> Float[np.ndarray, " term"]:
-    """Solve the weighted least-squares problem of the factor, the classes being given, with a weak ridge."""
-    precision = responsibility / (deviation**2 + variance[:, None])
-    curvature = (precision * mean**2).sum(axis=1)
-    pull = (precision * mean * (intensity[:, None] - mean)).sum(axis=1)
-    normal = terms.T @ (curvature[:, None] * terms)
-    return np.linalg.solve(normal + 1e-6 * np.trace(normal) * np.eye(len(normal)), terms.T @ pull)
-
-
-def _draw_class(
-    corrected: Float[np.ndarray, " member"],
-    variance: Float[np.ndarray, " member"],
-    mean: Float[np.ndarray, " class"],
-    deviation: Float[np.ndarray, " class"],
-    *,
-    prior: MixturePrior,
-    k: int,
-    rng: np.random.Generator,
-) -> tuple[float, float]:
-    """Draw the mean and the deviation of one class by Metropolis steps at their conditional scale."""
-    spread, weight = prior.relative_spread
-
-    def log_density(centre: float, width: float) -> float:
-        trial = mean.copy()
-        trial[k] = centre
-        if (np.diff(trial) <= 0).any() or centre <= 0:
-            return -np.inf
-        total = width**2 + variance
-        value = -0.5 * (np.log(total) + (corrected - centre) ** 2 / total).sum()
-        ratio = (spread * centre / width) ** 2
-        value += 0.5 * weight * (np.log(ratio) - ratio)
-        expected, ratio_width = prior.log_ratio
-        return float(value - 0.5 * (((np.diff(np.log(trial)) - expected) / ratio_width) ** 2).sum())
-
-    centre, width = float(mean[k]), float(deviation[k])
-    current = log_density(centre, width)
-    scale = width / np.sqrt(len(corrected) + 1.0)
-    relative = 1.0 / np.sqrt(2.0 * (len(corrected) + weight))
-    for _ in range(3):
-        proposal = centre + 1.7 * scale * rng.standard_normal(), width * np.exp(1.7 * relative * rng.standard_normal())
-        value = log_density(*proposal)
-        if np.log(rng.random()) < value - current + np.log(proposal[1] / width):
-            centre, width, current = float(proposal[0]), float(proposal[1]), value
-    return centre, width

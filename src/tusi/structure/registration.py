@@ -16,7 +16,6 @@ from tusi.structure.neighbours import first_shell
 from tusi.structure.phases import LatticePhase, follow_phase, place
 from tusi.structure.translations import TranslationSearch, find_translations
 
-
 PATCH_ATOMS, N_PATCHES = 60, 24
 """Where several grains share a window: atoms in a patch, and how many patches are tried."""
 
@@ -41,7 +40,7 @@ class Registration:
         Leave atoms out whose spot is cut by the edge of the image.
     """
 
-    translations: TranslationSearch = TranslationSearch()
+    translations: TranslationSearch = dataclasses.field(default_factory=TranslationSearch)
     smoothness: float = 2.0
     basis_radius: float = 0.3
     basis_occupancy: float = 0.5
@@ -163,7 +162,7 @@ def _register_domain(
 def _grow_domain(
     position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], settings: Registration
 ) -> LatticePhase | None:
-    """Follow the lattice of all atoms or, where several grains share the window, that of the patch which grows largest."""
+    """Follow the lattice of all atoms or, where grains share the window, of the patch that grows largest."""
     largest = None
     for vectors in _lattice_candidates(position, weight, settings):
         radius = settings.smoothness * float(np.linalg.norm(vectors, axis=1).mean())

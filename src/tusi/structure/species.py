@@ -11,18 +11,14 @@ from tusi.data import Atoms, Lattice
 from tusi.data.record import Record, array
 from tusi.errors import InputError, ScarceDataWarning
 from tusi.structure.elements import ATOMIC_NUMBER
-from tusi.structure.mixture import (
-    Mixture,
-    MixturePrior,
-    MixtureSample,
-    factor,
-    fit_mixtures,
-    polynomial_terms,
-    sample_mixture,
-)
+from tusi.structure.mixture import Mixture, MixturePrior, average_mixture, fit_mixtures
 
 FEWEST_COLUMNS = 20
 """Fewer columns than this cannot carry a mixture."""
+
+
+OVERSTATED = "the stated variances of the column intensities exceed what the columns scatter; they were reduced"
+"""Warning given where `Atoms.intensity_variance` contradicts the data."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,68 +152,85 @@ def classify_species(
             "atoms", expected=f"at least {FEWEST_COLUMNS} columns on basis site {basis_site}", got=str(len(column))
         )
     prior = _prior(species, settings)
+    columns, overstated = _Columns.of(atoms, column).limited(len(species or "AB"), prior)
     n_most = max(len(species) if species else 0, settings.most_classes)
-    candidates = [_best_degree(atoms[column], n, prior=prior, settings=settings) for n in range(1, n_most + 1)]
-    evidence = np.array([mixture.log_evidence for mixture, _ in candidates])
+    candidates = [_best_mixture(columns, n, prior=prior, settings=settings) for n in range(1, n_most + 1)]
+    evidence = np.array([mixture.log_evidence for mixture in candidates])
     n_classes = len(species) if species else int(evidence.argmax()) + 1
-    mixture, degree = candidates[n_classes - 1]
-    told = _caveats(mixture, evidence)
+    mixture = candidates[n_classes - 1]
+    told = _caveats(mixture, evidence) + ((OVERSTATED,) if overstated else ())
     for text in told:
         warnings.warn(text, ScarceDataWarning, stacklevel=2)
-    posterior = _posterior(atoms[column], mixture, degree, prior=prior, rng=rng)
+    average = average_mixture(mixture, columns.intensity, columns.variance, columns.position, rng=rng)
+    background = mixture.factor(columns.position)
     names = _ordered(species) if species else tuple(chr(ord("A") + k) for k in range(n_classes))
     return SpeciesFit(
-        atoms=_with_species(atoms, column, posterior.sample.probability, names),
-        corrected_intensity=_spread(posterior.corrected, column, len(atoms)),
-        background=_spread(posterior.background, column, len(atoms)),
-        fraction=posterior.sample.probability.mean(axis=0),
-        fraction_interval=np.quantile(posterior.sample.observed_fraction, [0.025, 0.975], axis=0).T,
-        mean=mixture.mean,
-        deviation=mixture.deviation,
+        atoms=dataclasses.replace(
+            atoms, species=names, species_probability=_spread(average.probability, column, len(atoms))
+        ),
+        corrected_intensity=_spread(columns.intensity * columns.scale / background, column, len(atoms)),
+        background=_spread(background, column, len(atoms)),
+        fraction=average.probability.mean(axis=0),
+        fraction_interval=np.quantile(average.observed_fraction, [0.025, 0.975], axis=0).T,
+        mean=mixture.mean * columns.scale,
+        deviation=mixture.deviation * columns.scale,
         log_evidence=evidence - evidence.max(),
-        degree=degree,
+        degree=mixture.degree,
         basis_site=basis_site,
         warnings=told,
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Posterior:
-    sample: MixtureSample
-    corrected: np.ndarray
-    background: np.ndarray
+class _Columns:
+    """Intensities in units of their median, so that no result depends on the unit."""
+
+    scale: float
+    intensity: Float[np.ndarray, " column"]
+    variance: Float[np.ndarray, " column"]
+    position: Float[np.ndarray, "column 2"]
+
+    @classmethod
+    def of(cls, atoms: Atoms, column: Int[np.ndarray, " column"]) -> "_Columns":
+        scale = float(np.median(np.abs(atoms.intensity[column]))) or 1.0
+        variance = atoms.intensity_variance[column] / scale**2
+        return cls(
+            scale=scale,
+            intensity=atoms.intensity[column] / scale,
+            variance=np.where(np.isfinite(variance), variance, 0.0),
+            position=atoms.position[column],
+        )
+
+    def limited(self, n_classes: int, prior: MixturePrior) -> tuple["_Columns", bool]:
+        """Return columns whose measurement variance is at most half of what the classes scatter, and if that mattered.
+
+        A measurement cannot be noisier than what it shows; a variance that says so comes from a wrong noise model.
+        """
+        noise_free = dataclasses.replace(self, variance=np.zeros_like(self.variance))
+        mixture = fit_mixtures(
+            noise_free.intensity,
+            noise_free.variance,
+            noise_free.position,
+            n_classes=n_classes,
+            highest_degree=0,
+            prior=prior,
+        )[0]
+        most = 0.5 * (mixture.prior.relative_spread[0] * self.intensity) ** 2
+        overstated = bool(np.median(self.variance / np.maximum(most, 1e-300)) > 2.0)
+        return dataclasses.replace(self, variance=np.minimum(self.variance, most)), overstated
 
 
-def _posterior(
-    columns: Atoms, mixture: Mixture, degree: int, *, prior: MixturePrior, rng: np.random.Generator
-) -> _Posterior:
-    """Divide the slowly varying factor out and average the class probabilities over the mixture's parameters."""
-    background = factor(mixture, polynomial_terms(columns.position, degree))
-    corrected = columns.intensity / background
-    variance = _variance(columns) / background**2
-    sample = sample_mixture(mixture, corrected, variance, prior=prior, rng=rng)
-    return _Posterior(sample=sample, corrected=corrected, background=background)
-
-
-def _best_degree(
-    columns: Atoms, n_classes: int, *, prior: MixturePrior, settings: IntensityMixture
-) -> tuple[Mixture, int]:
+def _best_mixture(columns: _Columns, n_classes: int, *, prior: MixturePrior, settings: IntensityMixture) -> Mixture:
     """Fit the mixture with factors of rising degree and return the one of highest evidence."""
     fits = fit_mixtures(
         columns.intensity,
-        _variance(columns),
+        columns.variance,
         columns.position,
         n_classes=n_classes,
         highest_degree=settings.highest_degree,
         prior=prior,
     )
-    degree = int(np.argmax([mixture.log_evidence for mixture in fits]))
-    return fits[degree], degree
-
-
-def _variance(columns: Atoms) -> Float[np.ndarray, " atom"]:
-    """Return the measurement variance of the intensities, zero where it is not known."""
-    return np.where(np.isfinite(columns.intensity_variance), columns.intensity_variance, 0.0)
+    return max(fits, key=lambda mixture: mixture.log_evidence)
 
 
 def _prior(species: tuple[str, ...] | None, settings: IntensityMixture) -> MixturePrior:
@@ -253,16 +266,6 @@ def _caveats(mixture: Mixture, evidence: Float[np.ndarray, " candidate"]) -> tup
             "so that many columns cannot be told"
         )
     return tuple(told)
-
-
-def _with_species(
-    atoms: Atoms, column: Int[np.ndarray, " column"], probability: Float[np.ndarray, "column class"], names: tuple
-) -> Atoms:
-    return dataclasses.replace(
-        atoms,
-        species=names,
-        species_probability=_spread(probability / probability.sum(axis=1)[:, None], column, len(atoms)),
-    )
 
 
 def _spread(values: Float[np.ndarray, "column ..."], column: Int[np.ndarray, " column"], n_atoms: int) -> np.ndarray:

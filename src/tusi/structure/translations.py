@@ -27,17 +27,18 @@ class TranslationSearch:
     """
 
     reach: float = 3.6
-    tolerance: float = 0.33
+    tolerance: float = 0.36
     coverage: float = 0.8
 
 
 def neighbour_distance(position: Float[np.ndarray, "atom 2"]) -> float:
-    """Return the typical distance from an atom to its nearest neighbour, in the unit of the positions.
+    """Return the typical distance between neighbours, in the unit of the positions.
 
-    The upper quartile is taken, because spurious detections and dimers only shorten the distance.
+    It is the median distance to the third-nearest atom: every common lattice has three equal nearest neighbours, and
+    dimers or spurious detections, which shorten the first distance, hardly touch the third.
     """
-    distances, _ = cKDTree(position).query(position, k=2)
-    return float(np.quantile(distances[:, 1], 0.75))
+    distances, _ = cKDTree(position).query(position, k=4)
+    return float(np.median(distances[:, 3]))
 
 
 def find_translations(
@@ -48,9 +49,10 @@ def find_translations(
 ) -> Float[np.ndarray, "2 2"] | None:
     """Find the two shortest independent translations that carry the atoms into themselves.
 
-    Candidates are the maxima of the weighted histogram of pair differences, smoothed by three quarters of the tolerance; each is
-    judged by the share of the atoms, by weight, that it and its reverse carry onto another atom inside the window, and
-    moved to the mean of those differences. The pair is reduced (Gauss), so that the vectors are as short as possible.
+    Candidates are the maxima of the weighted histogram of pair differences, smoothed by three quarters of the
+    tolerance; each is judged by the share of the atoms, by weight, that it and its reverse carry onto another atom
+    inside the window, and moved to the mean of those differences. The pair is reduced (Gauss), so that the vectors are
+    as short as possible.
 
     Parameters
     ----------
@@ -156,18 +158,16 @@ def _coverage(
     """Return the translation moved to the mean of the differences it explains, and the share of weight it explains."""
     position = np.asarray(tree.data)
     low, high = position.min(axis=0), position.max(axis=0)
-    for _ in range(3):
-        explained, possible, differences = 0.0, 0.0, []
-        for sign in (1, -1):
-            target = position + sign * translation
-            inside = ((target >= low) & (target <= high)).all(axis=1)
-            distance, other = tree.query(target[inside], distance_upper_bound=tolerance)
-            hit = np.isfinite(distance)
-            possible += weight[inside].sum()
-            explained += weight[inside][hit].sum()
-            differences.append(sign * (position[other[hit]] - position[inside][hit]))
-        moved = np.concatenate(differences)
-        if not len(moved):
-            return translation, 0.0
-        translation = moved.mean(axis=0)
-    return translation, float(explained / possible)
+    explained, possible, differences = 0.0, 0.0, [np.empty((0, 2))]
+    for sign in (1, -1):
+        target = position + sign * translation
+        inside = ((target >= low) & (target <= high)).all(axis=1)
+        distance, other = tree.query(target[inside], distance_upper_bound=tolerance)
+        hit = np.isfinite(distance)
+        possible += weight[inside].sum()
+        explained += weight[inside][hit].sum()
+        differences.append(sign * (position[other[hit]] - position[inside][hit]))
+    moved = np.concatenate(differences)
+    if not len(moved):
+        return translation, 0.0
+    return moved.mean(axis=0), float(explained / possible)

@@ -1,0 +1,104 @@
+"""Species probabilities against known species: calibrated, for every composition and contrast."""
+
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+
+from tusi.data import Atoms
+from tusi.errors import InputError, ScarceDataWarning
+from tusi.structure import classify_species, register_lattice
+
+
+def columns(*, fraction, contrast=2.0, spread=0.08, tilt=0.0, n=24, seed=0):
+    """Columns on a square lattice with known species under a smooth factor."""
+    rng = np.random.default_rng(seed)
+    y, x = (axis.ravel() * 3.0 for axis in np.mgrid[:n, :n])
+    heavy = rng.random(n * n) < fraction
+    factor = 1 + tilt * (np.sin(y / 25) + (x / x.max()) ** 2 - 0.6)
+    intensity = np.where(heavy, contrast, 1.0) * factor * rng.normal(1.0, spread, n * n)
+    atoms = Atoms.at(np.stack([y, x], axis=1), length_unit="angstrom", intensity=intensity)
+    return atoms, heavy
+
+
+def classify(atoms, *, species=("Mo", "Re"), seed=0):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScarceDataWarning)
+        return classify_species(atoms, register_lattice(atoms), species=species, rng=np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("fraction", [0.03, 0.3, 0.55, 0.95])
+@pytest.mark.parametrize("tilt", [0.0, 0.15])
+def test_well_separated_species_are_told_apart(fraction, tilt):
+    atoms, heavy = columns(fraction=fraction, tilt=tilt, seed=int(100 * fraction))
+    fit = classify(atoms)
+    told = fit.atoms.species_probability[:, 1] > 0.5
+    assert (told == heavy).mean() >= 0.995
+    low, high = fit.fraction_interval[1]
+    assert low - 0.003 <= heavy.mean() <= high + 0.003
+
+
+def test_probabilities_are_calibrated_where_species_overlap():
+    """Equal-width reliability bins within .05 (pooled over images; at least 400 cases a bin)."""
+    probability, truth = [], []
+    for seed in range(12):
+        atoms, heavy = columns(fraction=(0.2, 0.5, 0.8)[seed % 3], contrast=1.5, spread=0.16, n=30, seed=seed)
+        probability.append(classify(atoms, seed=seed).atoms.species_probability[:, 1])
+        truth.append(heavy)
+    probability, truth = np.concatenate(probability), np.concatenate(truth)
+    counts = []
+    for low in np.arange(0, 1, 0.2):
+        inside = (probability >= low) & (probability < low + 0.2 + 1e-9)
+        counts.append(inside.sum())
+        assert abs(truth[inside].mean() - probability[inside].mean()) < 0.05, (low, inside.sum())
+    assert min(counts) >= 400
+
+
+def test_fraction_intervals_cover():
+    covered = []
+    for seed in range(30):
+        atoms, heavy = columns(fraction=0.4, contrast=1.5, spread=0.16, n=18, seed=1000 + seed)
+        low, high = classify(atoms, seed=seed).fraction_interval[1]
+        covered.append(low <= heavy.mean() <= high)
+    assert 0.83 <= np.mean(covered) <= 1.0
+
+
+def test_the_number_of_classes_is_chosen_by_evidence():
+    for fraction, expected in [(0.0, 1), (0.3, 2)]:
+        atoms, _ = columns(fraction=fraction)
+        assert len(classify(atoms, species=None).atoms.species) == expected
+
+
+def test_units_of_intensity_do_not_matter():
+    atoms, _ = columns(fraction=0.3, contrast=1.6, spread=0.15)
+    scaled = dataclasses.replace(atoms, intensity=137.0 * atoms.intensity)
+    first, second = (classify(table).atoms.species_probability for table in (atoms, scaled))
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_one_species_asked_as_two_says_so():
+    atoms, _ = columns(fraction=0.0)
+    with pytest.warns(ScarceDataWarning) as caught:
+        fit = classify_species(atoms, register_lattice(atoms), species=("Mo", "Re"), rng=np.random.default_rng(0))
+    assert {str(warning.message) for warning in caught} == set(fit.warnings)
+    assert any("favour 1 classes" in text for text in fit.warnings)
+
+
+def test_elements_are_ordered_by_atomic_number():
+    atoms, heavy = columns(fraction=0.3)
+    fit = classify(atoms, species=("Re", "Mo"))
+    assert fit.atoms.species == ("Mo", "Re")
+    assert fit.atoms.species_probability[heavy, 1].mean() > 0.99
+
+
+def test_too_few_columns():
+    atoms, _ = columns(fraction=0.3, n=4)
+    with pytest.raises(InputError, match="expected at least 20 columns on basis site 0; got 16"):
+        classify(atoms)
+
+
+def test_repeated_names():
+    atoms, _ = columns(fraction=0.3)
+    with pytest.raises(InputError, match="`species`: expected distinct names"):
+        classify(atoms, species=("Mo", "Mo"))
