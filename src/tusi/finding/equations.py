@@ -73,7 +73,9 @@ def information_blocks(
     return own, pairs, pair_blocks(weight, model.spots, pairs)
 
 
-def _to_border(model: SpotModel, to_nodes: np.ndarray, first_node: np.ndarray, to_width: np.ndarray) -> sparse.csr_array:
+def _to_border(
+    model: SpotModel, to_nodes: np.ndarray, first_node: np.ndarray, to_width: np.ndarray
+) -> sparse.csr_array:
     """Return the information between spots (rows) and background nodes and width (columns)."""
     n_atoms, (n_y, n_x) = len(model.position), model.nodes.shape
     steps = np.arange(3)

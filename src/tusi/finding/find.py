@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from tusi.data import AtomFlag, Atoms, NoiseModel, check_image, length_unit_of, pixel_size_of
 from tusi.finding.detection import LaplacianOfGaussian, detect, estimate_width
-from tusi.finding.model import SpotModel, noise_parameters, start_model
+from tusi.finding.model import SpotModel, start_model
 from tusi.finding.presence import PresenceTest, presence_of, residual_candidates
 from tusi.finding.refinement import JointRefinement, fit_background, refine, sweep
 from tusi.finding.result import Finding
@@ -34,6 +34,9 @@ NEW_FRACTION = 0.002
 
 EDGE_WIDTHS, OVERLAP_WIDTHS = 2.0, 2.0
 """Atoms closer than this many widths to the image's edge, or to each other, are flagged."""
+
+STILL_MOVING, STILL_WIDTHS = 0.3, 0.01
+"""Atoms are flagged when their last step exceeds so many of their standard errors, and of the spot's widths."""
 
 POOR_FIT_FACTOR = 3.0
 """Atoms whose misfit exceeds the median atom's by this factor are flagged."""
@@ -106,15 +109,13 @@ def find_atoms(
     notes: tuple[str, ...] = ()
     if noise is None:
         noise, notes = _estimate_noise(grid)
-    model, converged, tiles = _fit(image, noise, (detector, refinement, presence))
+    model, movement, tiles = _fit(image, noise, (detector, refinement, presence))
     if not len(model.position):
         return _nothing(grid, noise, model.background().T if along_y else model.background(), "no atoms found", notes)
-    if not converged:
-        notes += ("the joint refinement stopped before it converged",)
     residual, weight, _ = model.weigh()
-    known = state_uncertainty(model, residual, weight, correlation_area=noise.correlation_area)
-    probability = presence_of(model, _noise_variance(known, noise), tiles, presence=presence)
-    flags = _flags(model, known, converged=converged)
+    known = state_uncertainty(model, residual, weight)
+    probability = presence_of(model, known.fisher_covariance[:, 2, 2], tiles, presence=presence)
+    flags = _flags(model, known, movement)
     return _finding(grid, model, (known, probability, flags), noise=noise, notes=notes)
 
 
@@ -130,17 +131,12 @@ def _estimate_noise(grid: xr.DataArray) -> tuple[NoiseModel, tuple[str, ...]]:
     return noise, tuple(str(warning.message) for warning in caught)
 
 
-def _noise_variance(known: Uncertainty, noise: NoiseModel) -> Float[np.ndarray, " atom"]:
-    """Return the variance of the amplitudes for independent pixels; presence has its own inflation."""
-    return known.covariance[:, 2, 2] / (noise.correlation_area * max(known.noise, 1.0))
-
-
 def _fit(
     image: Float[np.ndarray, "y x"],
     noise: NoiseModel,
     options: tuple[LaplacianOfGaussian, JointRefinement, PresenceTest],
-) -> tuple[SpotModel, bool, Float[np.ndarray, "tile_y tile_x"]]:
-    """Detect, refine and select; return the model, whether it converged, and the residual's variance by tile."""
+) -> tuple[SpotModel, np.ndarray, Float[np.ndarray, "tile_y tile_x"]]:
+    """Detect, refine and select; return the model, each spot's last movement, and the residual's variance by tile."""
     detector, refinement, presence = options
     rough = dataclasses.replace(refinement, max_iterations=min(4, refinement.max_iterations), tolerance=0.3)
     model = _first_model(image, noise, (detector, refinement, rough, presence))
@@ -160,10 +156,10 @@ def _fit(
         _drop(model, tiles, presence)
         if len(model.position) <= before * (1 + NEW_FRACTION):
             break
-    converged = refine(model, refinement)
+    movement = refine(model, refinement)
     if _drop(model, tiles, presence):
-        converged = refine(model, refinement)
-    return model, converged, tiles
+        movement = refine(model, refinement)
+    return model, movement, tiles
 
 
 def _first_model(
@@ -175,11 +171,10 @@ def _first_model(
     detector, refinement, rough, presence = options
     width = detector.width or estimate_width(image)
     tiles = np.full((1, 1), noise.correlation_area)
-    parameters = noise_parameters(noise, image)
-    model = start_model(image, parameters, position=np.zeros((0, 2)), amplitude=np.zeros(0), width=width)
+    model = start_model(image, noise, position=np.zeros((0, 2)), amplitude=np.zeros(0), width=width)
     for _ in range(MOST_DETECTIONS):
         found = detect(image, noise, detector, width=width)
-        model = start_model(image, parameters, position=found.position, amplitude=found.amplitude, width=width)
+        model = start_model(image, noise, position=found.position, amplitude=found.amplitude, width=width)
         fit_background(model)
         sweep(model, refinement.n_sweeps)
         _drop(model, tiles, presence)
@@ -208,7 +203,7 @@ def _drop(model: SpotModel, tiles: Float[np.ndarray, "tile_y tile_x"], presence:
     return before - len(model.position)
 
 
-def _flags(model: SpotModel, known: Uncertainty, *, converged: bool) -> np.ndarray:
+def _flags(model: SpotModel, known: Uncertainty, movement: Float[np.ndarray, " atom"]) -> np.ndarray:
     """Return the flags of every spot."""
     position, width = model.position, model.width
     flags = np.zeros(len(position), dtype=np.int64)
@@ -224,8 +219,8 @@ def _flags(model: SpotModel, known: Uncertainty, *, converged: bool) -> np.ndarr
         near = ndimage.maximum_filter(model.image >= saturation, size=2 * round(width) + 1)
         pixel = np.clip(np.rint(position).astype(np.int64), 0, last)
         flags[near[tuple(pixel.T)]] |= int(AtomFlag.SATURATED)
-    if not converged:
-        flags |= int(AtomFlag.NOT_CONVERGED)
+    deviation = np.sqrt(np.trace(known.covariance[:, :2, :2], axis1=1, axis2=2))
+    flags[movement > np.maximum(STILL_MOVING * deviation, STILL_WIDTHS * width)] |= int(AtomFlag.NOT_CONVERGED)
     return flags
 
 

@@ -34,6 +34,7 @@ class SpotModel:
     nodes: Float[np.ndarray, "node_y node_x"]
     along_y: Float[np.ndarray, "y node_y"]
     along_x: Float[np.ndarray, "x node_x"]
+    correlation_area: float
 
     @property
     def area(self) -> float:
@@ -118,7 +119,7 @@ def saturation_level(image: Float[np.ndarray, "y x"]) -> float:
 
 def start_model(
     image: Float[np.ndarray, "y x"],
-    noise: Float[np.ndarray, " 5"],
+    noise: NoiseModel,
     *,
     position: Float[np.ndarray, "atom 2"],
     amplitude: Float[np.ndarray, " atom"],
@@ -128,7 +129,8 @@ def start_model(
     n_nodes = [max(2, int((size - 1) / (NODE_SPACING * width)) + 1) for size in image.shape]
     return SpotModel(
         image=image,
-        noise=noise,
+        noise=noise_parameters(noise, image),
+        correlation_area=noise.correlation_area,
         position=np.array(position, dtype=np.float64),
         amplitude=np.array(amplitude, dtype=np.float64),
         width=width,

@@ -27,7 +27,7 @@ class JointRefinement:
     """Fisher scoring on all positions, amplitudes, the common spot shape and the background.
 
     Starts with sweeps over the spots, each fitted with its neighbours held fixed; then, if `joint`, solves the sparse
-    normal equations of all unknowns together until no spot moves by more than `tolerance`.
+    normal equations of all unknowns together until they move by less than `tolerance`.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class JointRefinement:
     max_iterations
         Largest number of joint steps.
     tolerance
-        Largest movement at which the solve counts as converged, in spot widths.
+        The solve ends when its last step moved the parameters by less than this many standard errors, root mean square.
     """
 
     n_sweeps: int = 2
@@ -76,11 +76,12 @@ def sweep(model: SpotModel, n_sweeps: int) -> None:
         fit_background(model)
 
 
-def refine(model: SpotModel, refinement: JointRefinement) -> bool:
-    """Refine the model in place by joint steps; return whether it converged."""
+def refine(model: SpotModel, refinement: JointRefinement) -> Float[np.ndarray, " atom"]:
+    """Refine the model in place by joint steps; return how far each spot still moved in the last, in pixels."""
+    movement = np.zeros(len(model.position))
     if not refinement.joint or not len(model.position):
-        return True
-    residual, weight, _ = model.weigh()
+        return movement
+    residual, weight, chi_square = model.weigh()
     damping = 0.0
     for _ in range(refinement.max_iterations):
         equations = normal_equations(model, residual, weight)
@@ -88,13 +89,15 @@ def refine(model: SpotModel, refinement: JointRefinement) -> bool:
             before = (model.position, model.amplitude, model.nodes, model.width)
             step = solve(equations, damping)
             _apply(model, step)
-            new_residual, new_weight, _ = model.weigh()
+            new_residual, new_weight, new_chi_square = model.weigh()
             if likelihood_gain(residual, weight, new_residual, new_weight) >= 0:
                 break
             model.position, model.amplitude, model.nodes, model.width = before
             damping = max(10 * damping, 1e-2)
         damping = 0.0 if damping < 1e-2 else 0.1 * damping
-        residual, weight = new_residual, new_weight
-        if float(step @ equations.gradient) < refinement.tolerance**2 * len(step):
-            return True
-    return False
+        residual, weight, chi_square = new_residual, new_weight, new_chi_square
+        movement = np.hypot(*step[: 3 * len(model.position)].reshape(-1, 3)[:, :2].T)
+        noise = max(chi_square / model.image.size, 1.0) * model.correlation_area
+        if float(step @ equations.gradient) < refinement.tolerance**2 * len(step) * noise:
+            break
+    return movement
