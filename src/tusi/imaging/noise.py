@@ -85,7 +85,12 @@ def estimate_noise(grid: xr.DataArray) -> NoiseModel:
         return _scarce(max(variance, step**2 * ROUNDING, np.ptp(image) ** 2 * 1e-12), "the image is small")
     image = continue_clipped(image)
     fast_axis = str(grid.attrs.get("fast_axis", "x"))
-    spectrum = fit_spectrum(radial_power(image, fast_axis=fast_axis), spot_width=mean_spot_width(image), step=step)
+    spectrum = fit_spectrum(
+        radial_power(image, fast_axis=fast_axis),
+        spot_width=mean_spot_width(image),
+        step=step,
+        brightness=float(image.mean() - image.min()),
+    )
     return _noise_model(image, spectrum, fast_axis=fast_axis, step=step)
 
 
@@ -148,8 +153,9 @@ def _variance_slope(image: Float[np.ndarray, "y x"], spectrum: NoiseSpectrum, *,
     shape = image.shape
     mean = float(image.mean())
     radius = np.hypot(*frequencies(shape))
-    transform = rfft2(image - mean - _jump_component(image - mean))
-    power = np.abs(transform) ** 2 / image.size
+    transform = rfft2(image - mean)
+    periodic = transform - rfft2(_jump_component(image - mean))
+    power = np.abs(periodic) ** 2 / image.size
     filtered, rounding, transfer = spectrum.filtered(radius), spectrum.rounding(radius), spectrum.transfer(radius)
     lowest = _SIGNAL_MARGIN * spectrum.signal_frequency
     if spectrum.smoothing < _WEAK_SMOOTHING:
@@ -158,9 +164,9 @@ def _variance_slope(image: Float[np.ndarray, "y x"], spectrum: NoiseSpectrum, *,
     band &= power < _OUTLIER * (filtered + rounding)
     if band.sum() < _LEAST_FREQUENCIES:
         return 0.0, mean
-    squared = irfft2(np.where(band, transform, 0), shape) ** 2
+    squared = irfft2(np.where(band, periodic, 0), shape) ** 2
     footprint = irfft2(np.where(band, transfer, 0), shape) ** 2
-    strong = (power > _STRONG * (filtered + rounding)) & (transfer > _LEAST_TRANSFER)
+    strong = (np.abs(transform) ** 2 / image.size > _STRONG * (filtered + rounding)) & (transfer > _LEAST_TRANSFER)
     regressor = irfft2(np.where(strong, rfft2(footprint) * transform / transfer, 0), shape)
     variation = float((regressor**2).sum())
     darkest = mean + float(np.percentile(regressor, 1)) / float(footprint.sum())

@@ -19,6 +19,7 @@ _FILTER_CROSSING = 0.42
 _MOST_STEPS = 40, 200
 _WIDTH_TOLERANCE = 0.03
 _LARGEST_SMOOTHING = 0.95
+_LARGEST_FLOOR, _COUNTS_TO_FLOOR = 2.5, 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,8 +103,9 @@ def radial_power(image: Float[np.ndarray, "y x"], *, fast_axis: str) -> RadialPo
 def mean_spot_width(image: Float[np.ndarray, "y x"]) -> float:
     """Return the standard deviation of the mean spot around the image's bright maxima, in pixels.
 
-    The strongest frequency gives the distance of lattice planes; patches around the brighter half of the maxima are
-    averaged and fitted by a Gaussian. Filtered images give it within some per cent; in very noisy ones it is too small.
+    The strongest frequency gives the distance of lattice planes; patches around the brighter maxima are averaged and
+    fitted by an elliptical Gaussian, of which the narrower width counts: the other may hold a neighbour. Filtered
+    images give it within some per cent; in very noisy ones it is too small.
     """
     power = np.abs(np.fft.rfft2(image - image.mean())) ** 2
     radius = np.hypot(*frequencies(image.shape))
@@ -121,15 +123,20 @@ def mean_spot_width(image: Float[np.ndarray, "y x"]) -> float:
     squared = (offset[:, None] ** 2 + offset**2).astype(float)
     near = squared <= reach**2
 
+    y, x = (axis[near] for axis in np.broadcast_arrays(offset[:, None], offset[None, :]))
+
     def misfit(values: np.ndarray) -> np.ndarray:
-        return values[0] + values[1] * np.exp(-squared[near] / (2 * np.exp(2 * values[2]))) - patch[near]
+        form = np.exp(values[2]) * y**2 + np.exp(values[3]) * x**2 + 2 * values[4] * x * y
+        return values[0] + values[1] * np.exp(-form / 2) - patch[near]
 
-    start = [patch.min(), max(float(np.ptp(patch)), 1e-12), np.log(spacing / 8)]
-    width = float(np.exp(least_squares(misfit, start).x[2]))
-    return float(np.clip(width, 0.5, spacing))
+    curvature = -2 * np.log(spacing / 8)
+    start = [patch.min(), max(float(np.ptp(patch)), 1e-12), curvature, curvature, 0.0]
+    fit = least_squares(misfit, start, max_nfev=200).x
+    form = np.array([[np.exp(fit[2]), fit[4]], [fit[4], np.exp(fit[3])]])
+    return float(np.clip(np.linalg.eigvalsh(form)[-1] ** -0.5, 0.5, spacing))
 
 
-def fit_spectrum(power: RadialPower, *, spot_width: float, step: float) -> NoiseSpectrum:
+def fit_spectrum(power: RadialPower, *, spot_width: float, step: float, brightness: float) -> NoiseSpectrum:
     """Split the radial power into signal, filtered noise and rounding.
 
     The diffuse signal of spots of width s is `(a + b f^2) exp(-(2 pi s f)^2)` (spots of unequal height, spots off
@@ -143,10 +150,14 @@ def fit_spectrum(power: RadialPower, *, spot_width: float, step: float) -> Noise
         Standard deviation of the spots, in pixels.
     step
         Step to which the image was rounded, in signal units; 0 when it was not.
+    brightness
+        Mean signal above its minimum, in signal units: white noise of counts is about `step` times that, which must
+        not be taken for rounding.
     """
     f2, log_power = power.frequency**2, np.log(np.maximum(power.power, np.finfo(float).tiny))
     weight = 1 / np.sqrt(2 / power.n_pixels + 0.05**2)
-    floor = step**2 * ROUNDING if step > 0 else 1e-12 * float(power.power.max())
+    largest_floor = min(_LARGEST_FLOOR * step**2, _COUNTS_TO_FLOOR * step * brightness)
+    floor = min(step**2 * ROUNDING, largest_floor / 2) or 1e-12 * float(power.power.max())
     decay = (2 * np.pi * spot_width) ** 2
 
     def parts(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +171,7 @@ def fit_spectrum(power: RadialPower, *, spot_width: float, step: float) -> Noise
 
     largest = np.log(decay * _LARGEST_SMOOTHING**2)
     lower = [-60, np.log(1e-3), -12, -60, -60, -_WIDTH_TOLERANCE, -6]
-    upper = [90, max(largest, -3.0), 12, 90, 90, _WIDTH_TOLERANCE, 6]
+    upper = [90, max(largest, -3.0), np.log(max(largest_floor / floor, 2.0)), 90, 90, _WIDTH_TOLERANCE, 6]
     fits = []
     for smoothing in _SMOOTHINGS:
         rate = (2 * np.pi * smoothing) ** 2
