@@ -20,9 +20,9 @@ class GwyddionReader(Reader):
     @contextmanager
     def open(self, path: Path) -> Iterator[Sequence[Stored]]:
         """See `Reader.open`."""
-        _check_size(path)
         import gwyfile.util  # pyright: ignore[reportMissingImports]
 
+        _check_size(path)
         fields = gwyfile.util.get_datafields(gwyfile.load(str(path)))
         yield tuple(_stored(name, field) for name, field in fields.items())
 

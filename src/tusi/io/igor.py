@@ -20,10 +20,10 @@ class IgorReader(Reader):
     @contextmanager
     def open(self, path: Path) -> Iterator[Sequence[Stored]]:
         """See `Reader.open`."""
-        _check_size(path)
         logging.getLogger("igor2").setLevel(logging.CRITICAL)
         from igor2 import binarywave  # pyright: ignore[reportMissingImports]
 
+        _check_size(path)
         wave = binarywave.load(str(path))["wave"]
         values = np.asarray(wave["wData"])
         axes = _axes(wave, values.shape)
