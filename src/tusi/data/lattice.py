@@ -68,7 +68,8 @@ class Lattice(Record):
         if not len(index):
             return xr.DataArray(np.empty((0, 0, 0), np.int64), dims=("row", "column", "basis"))
         low = np.array([*index[:, :2].min(axis=0), 0])
-        dense = np.full((*(index[:, :2].max(axis=0) - low[:2] + 1), len(self.basis)), -1, np.int64)
+        n_rows, n_columns = index[:, :2].max(axis=0) - low[:2] + 1
+        dense = np.full((n_rows, n_columns, len(self.basis)), -1, np.int64)
         dense[tuple((index - low).T)] = self.atom[inside]
-        coordinates = {"row": low[0] + np.arange(dense.shape[0]), "column": low[1] + np.arange(dense.shape[1])}
+        coordinates = {"row": low[0] + np.arange(n_rows), "column": low[1] + np.arange(n_columns)}
         return xr.DataArray(dense, dims=("row", "column", "basis"), coords=coordinates)
