@@ -124,7 +124,7 @@ def fitted_p_values(coupling, n_replicas, seed, *, n_bootstrap=99):
     world = World(coupling, seed)
     information = np.array([[400.0]])
     surfaces = tuple(
-        histogram_surface(MODELS["P1"], centre=world.coupling, information=information, composition=x, n_ring=6,
+        histogram_surface(MODELS["P1"], centre=world.coupling, information=information, composition=x, n_ring=6, n_samples=3600,
                           rng=world.rng)
         for x in COMPOSITIONS
     )  # fmt: skip

@@ -14,7 +14,7 @@ from tusi.generative.nested import nested_score
 from tusi.generative.permutation import Permutations, random_distance, score_statistic
 from tusi.generative.prediction import PREDICTED, predicted_statistics, two_sided_p_value
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
-from tusi.generative.surface import minimise_distance
+from tusi.generative.surface import distance_at, minimise_distance
 from tusi.generative.verdict import judge
 from tusi.generative.window import Window
 from tusi.inference.criteria import distance_information_criterion, naive_goodness_of_fit
@@ -123,11 +123,34 @@ def _distances(gathered: Gathered, model: LatticeModel) -> Distances:
     outcome = gathered.outcomes.get(model.name)
     if outcome is None:
         return Distances(draws=np.full((n_draws, n_images), np.nan), tested=empty, replicas=empty)
+    draws = np.maximum(_spread(outcome.distance.squared, gathered) + _offset(gathered, model), 0.0)
     return Distances(
-        draws=_spread(outcome.distance.squared, gathered),
+        draws=draws,
         tested=_spread(outcome.posterior_distance.squared, gathered),
         replicas=_spread(outcome.replica_distance.squared, gathered),
     )
+
+
+def _offset(gathered: Gathered, model: LatticeModel) -> np.ndarray | float:
+    """Return what makes this model's simulated histograms agree with those of the largest model that it contains.
+
+    Both describe the same couplings there, so a difference is simulation noise; without it nested models compare on
+    equal terms, down to the random alloy, whose histogram is exact.
+    """
+    inside = [other for other in gathered.models if embedding(other, model) is not None]
+    if not inside:
+        return 0.0
+    smaller = max(inside, key=lambda other: len(other.terms))
+    below, matrix = gathered.outcomes.get(smaller.name), embedding(smaller, model)
+    histogram = gathered.histogram[:, list(gathered.informative)]
+    couplings = np.zeros((len(histogram), 0)) if below is None else below.distance.value
+    there = distance_at(
+        gathered.outcomes[model.name].surfaces,
+        histogram,
+        centre_composition(histogram, gathered.classes),
+        couplings @ matrix.T,  # type: ignore[union-attr]
+    )
+    return np.nan_to_num(_distances(gathered, smaller).draws - _spread(there, gathered))
 
 
 def _spread(values: np.ndarray, gathered: Gathered) -> np.ndarray:

@@ -250,7 +250,13 @@ def _surfaces(
     for _ in range(N_RECENTRES):
         surfaces = tuple(
             histogram_surface(
-                job.model, centre=centre, information=fit.information, composition=x, n_ring=window.n_ring, rng=rng
+                job.model,
+                centre=centre,
+                information=fit.information,
+                composition=x,
+                n_ring=window.n_ring,
+                n_samples=job.settings.n_crystal_samples,
+                rng=rng,
             )
             for x, window in zip(mean, job.windows, strict=True)
         )

@@ -32,6 +32,9 @@ class FitSettings:
     ----------
     n_samples
         Monte Carlo samples per image in each round, spread over all nodes and draws of the labels.
+    n_crystal_samples
+        Arrangements of a periodic crystal per image behind a model's cluster histogram: millions of clusters, so that
+        it is free of noise beside the data.
     max_rounds
         Rounds of sampling and Newton steps before the fit is reported as not converged.
     sampler
@@ -41,6 +44,7 @@ class FitSettings:
     """
 
     n_samples: int = 3000
+    n_crystal_samples: int = 3600
     max_rounds: int = 8
     sampler: SamplerSettings = SamplerSettings()
     confidence: float = 0.95

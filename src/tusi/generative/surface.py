@@ -19,14 +19,14 @@ from tusi.numerics.symmetry import RingClasses, ring_classes
 CRYSTAL_WIDTH = 30
 """Rows and columns of the periodic crystal from which a model's histogram is taken."""
 
-N_CRYSTAL_SAMPLES = 3600
-"""Arrangements of that crystal over all nodes: millions of clusters, so that the histogram is free of noise."""
-
 LEAST_COUNT = 30
 """Clusters of a class that must have been sampled; rarer classes keep their probability in the random alloy."""
 
 REACH, WIDEST = 2.5, 0.5
 """Reach of a surface along each principal direction: this many standard errors, at most this many kT."""
+
+OVERREACH = 1.2
+"""Distance from the centre, in units of the reach, up to which a surface is still asked for a value."""
 
 DEGREE = 3
 """Degree of the polynomial in the couplings."""
@@ -72,13 +72,14 @@ class HistogramSurface:
         return weight / weight.sum(axis=-1, keepdims=True)
 
 
-def histogram_surface(
+def histogram_surface(  # noqa: PLR0913
     model: LatticeModel,
     *,
     centre: Float[np.ndarray, " parameter"],
     information: Float[np.ndarray, "parameter parameter"],
     composition: float,
     n_ring: int,
+    n_samples: int,
     rng: np.random.Generator,
 ) -> HistogramSurface:
     """Return the class probabilities of a model around these couplings, from chains on a periodic crystal.
@@ -93,6 +94,8 @@ def histogram_surface(
         Fraction of the counted species.
     n_ring
         Coordination of the lattice.
+    n_samples
+        Arrangements of the crystal over all nodes.
     rng
         Source of randomness.
     """
@@ -101,7 +104,9 @@ def histogram_surface(
     scale = direction * np.minimum(REACH * np.sqrt(np.maximum(size, 0.0)), WIDEST)
     n_terms = len(centre)
     places = np.concatenate([np.zeros((1, n_terms)), np.eye(n_terms), -np.eye(n_terms)])
-    nodes = [_node(model, centre + scale @ place, composition, (classes, len(places)), rng) for place in places]
+    nodes = [
+        _node(model, centre + scale @ place, composition, (classes, n_samples // len(places)), rng) for place in places
+    ]
     usable = np.all([common for _, _, common in nodes], axis=0)
     targets, rows = [], []
     for place, (log_ratio, slope, _) in zip(places, nodes, strict=True):
@@ -156,16 +161,7 @@ def minimise_distance(
     """
     n_replicas, n_terms = len(histogram), len(surfaces[0].centre)
     share = histogram.sum(axis=(0, 2)) / max(histogram.sum(), 1)
-    random = [random_probability(composition[:, k], surface.classes) for k, surface in enumerate(surfaces)]
-
-    def squared(place: np.ndarray) -> np.ndarray:
-        values = _monomials(place)[0]
-        angles = [
-            statistical_distance(histogram[:, k], random[k] * np.exp(values @ surface.coefficient))
-            for k, surface in enumerate(surfaces)
-        ]
-        return np.nan_to_num(np.stack(angles, axis=-1)) ** 2
-
+    squared = _squared_distances(surfaces, histogram, composition)
     place = np.zeros((n_replicas, n_terms))
     level = squared(place) @ share
     for _ in range(12):
@@ -193,6 +189,35 @@ def minimise_distance(
     )
 
 
+def distance_at(
+    surfaces: Sequence[HistogramSurface],
+    histogram: Int[np.ndarray, "replica image class"],
+    composition: Float[np.ndarray, "replica image"],
+    couplings: Float[np.ndarray, "replica parameter"],
+) -> Float[np.ndarray, "replica image"]:
+    """Return the squared distances at given couplings (kT); NaN where the surfaces do not reach."""
+    place = np.linalg.solve(surfaces[0].scale, (couplings - surfaces[0].centre).T).T
+    inside = (np.abs(place) <= OVERREACH).all(axis=1)
+    return np.where(inside[:, None], _squared_distances(surfaces, histogram, composition)(place), np.nan)
+
+
+def _squared_distances(
+    surfaces: Sequence[HistogramSurface], histogram: np.ndarray, composition: np.ndarray
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function from places on the surfaces to squared distances of each replica and image."""
+    random = [random_probability(composition[:, k], surface.classes) for k, surface in enumerate(surfaces)]
+
+    def squared(place: np.ndarray) -> np.ndarray:
+        values = _monomials(place)[0]
+        angles = [
+            statistical_distance(histogram[:, k], random[k] * np.exp(values @ surface.coefficient))
+            for k, surface in enumerate(surfaces)
+        ]
+        return np.nan_to_num(np.stack(angles, axis=-1)) ** 2
+
+    return squared
+
+
 def _node(
     model: LatticeModel,
     couplings: np.ndarray,
@@ -201,12 +226,12 @@ def _node(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the log-ratio of each class to the random alloy, its derivatives, and which classes were seen enough."""
-    classes, n_nodes = plan
+    classes, n_samples = plan
     window = condition(periodic_graph((CRYSTAL_WIDTH, CRYSTAL_WIDTH), n_ring=classes.n_ring), [model])
     n_counted = round(composition * window.n_sites)
     species = (np.arange(window.n_sites) < n_counted).astype(np.int8)
     chain = sample(
-        window, model, couplings=couplings, species=species, n_samples=N_CRYSTAL_SAMPLES // n_nodes, rng=rng,
+        window, model, couplings=couplings, species=species, n_samples=n_samples, rng=rng,
         keep_species=True, settings=SamplerSettings(spacing=1.0, burn_in=60),
     )  # fmt: skip
     counts = cluster_histogram(window, chain.species, classes).astype(float)

@@ -10,7 +10,7 @@ from tusi.units import BOLTZMANN
 LEVEL = 0.05
 """Level at which a model counts as rejected and an interaction as detected."""
 
-DISTANCE_TOLERANCE = 5e-4
+DISTANCE_TOLERANCE = 1e-4
 """Differences of the pooled squared distance below this are numerical."""
 
 GAIN_TOLERANCE = 0.5

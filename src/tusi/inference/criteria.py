@@ -49,7 +49,9 @@ def distance_information_criterion(squared_distance: float, n_clusters: float, n
     >>> round(distance_information_criterion(0.0200, 1835, 0), 1)
     73.4
     """
-    penalty = 0.5 * n_parameters * np.log(n_clusters) if n_parameters else 0.0
+    if not n_clusters:
+        return float("nan")
+    penalty = 0.5 * n_parameters * np.log(n_clusters)
     return float(2.0 * n_clusters * squared_distance + penalty)
 
 
