@@ -109,6 +109,23 @@ def test_honeycomb_has_two_basis_sites_and_the_bright_one_is_first():
     assert lattice_constant_of(lattice) == pytest.approx(3.16, rel=0.002)
 
 
+@pytest.mark.parametrize("vectors", [3.9 * np.eye(2), np.array([[0.0, 2.76], [3.9, 0.0]])])
+@pytest.mark.parametrize("cell", [((2, 0), (0, 1)), ((1, 0), (0, 2)), ((1, 1), (1, -1))])
+def test_alternating_columns_are_two_sublattices(vectors, cell):
+    """Bright and dim columns in turn (as in a perovskite) make a basis of two; random brightness does not."""
+    known = crystal(vectors=vectors)
+    odd = (np.rint(known.cell @ np.linalg.inv(np.array(cell)) * 2) % 2).max(axis=1)
+    ordered = dataclasses.replace(known.atoms, intensity=known.atoms.intensity * np.where(odd == 1, 0.4, 1.0))
+    lattice = register_lattice(ordered)
+    assert len(lattice.basis) == 2
+    assert abs(np.linalg.det(lattice.vectors[0])) == pytest.approx(2 * abs(np.linalg.det(vectors)), rel=0.005)
+    for number in (0, 1):
+        atom = lattice.atom[(lattice.index[:, 2] == number) & (lattice.atom >= 0)]
+        assert (odd[atom] == number).all()
+    shuffled = dataclasses.replace(ordered, intensity=np.random.default_rng(0).permutation(ordered.intensity))
+    assert len(register_lattice(shuffled).basis) == 1
+
+
 def test_holes_are_vacancies_and_spurious_atoms_are_left_out():
     known = crystal()
     rng = np.random.default_rng(3)

@@ -14,6 +14,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
+from tusi.structure.translations import reduce_vectors
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class LatticePhase:
@@ -36,6 +38,15 @@ class LatticePhase:
     offset: Float[np.ndarray, "atom 2"]
     vectors: Float[np.ndarray, "2 2"]
     member: Bool[np.ndarray, " atom"]
+
+    def in_cell(self, cell: Int[np.ndarray, "2 2"]) -> "LatticePhase":
+        """Return the same domain counted in a larger cell, whose vectors are these multiples of the present ones."""
+        vectors = reduce_vectors(cell @ self.vectors)
+        steps = np.rint(vectors @ np.linalg.inv(self.vectors))
+        backward = np.linalg.inv(steps)
+        return dataclasses.replace(
+            self, coordinate=self.coordinate @ backward, offset=self.offset @ backward, vectors=vectors
+        )
 
 
 def follow_phase(

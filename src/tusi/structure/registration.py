@@ -34,6 +34,8 @@ class Registration:
         How far from the mean place of a basis site an atom may lie, in units of the shortest lattice vector.
     basis_occupancy
         Share of the cells in which a place must be filled to count as a basis site.
+    ordering
+        Share of the variance of the intensities that an alternation must explain to make two sublattices of one.
     fewest_atoms
         A domain with fewer atoms is not reported.
     mask_edge
@@ -44,6 +46,7 @@ class Registration:
     smoothness: float = 2.0
     basis_radius: float = 0.3
     basis_occupancy: float = 0.5
+    ordering: float = 0.7
     fewest_atoms: int = 12
     mask_edge: bool = True
 
@@ -137,8 +140,11 @@ def _register_domain(
     if not len(basis):
         return None
     index, owner = _assign(phase, weight, basis=basis, radius=settings.basis_radius)
-    occupied = owner >= 0
-    index, owner = index[occupied], owner[occupied]
+    cell = _ordered_cell(index, atoms.intensity[candidates[owner]], settings.ordering)
+    if cell is not None:
+        phase = phase.in_cell(cell)
+        basis = _find_basis(phase, weight, settings)
+        index, owner = _assign(phase, weight, basis=basis, radius=settings.basis_radius)
     empty = _vacancies(index, phase.vectors, n_basis=len(basis))
     index = np.concatenate([index, empty])
     atom = np.concatenate([candidates[owner], np.full(len(empty), -1)])
@@ -270,11 +276,32 @@ def _assign(
     site = miss.argmin(axis=1)
     rows = np.arange(len(member))
     index = np.column_stack([cell[rows, site].astype(np.int64), site])
-    owner = np.where(miss[rows, site] < radius * shortest, member, -1)
-    brightest_first = np.lexsort((rows, miss[rows, site], -weight[member]))
-    _, first = np.unique(index[brightest_first][owner[brightest_first] >= 0], axis=0, return_index=True)
-    kept = brightest_first[owner[brightest_first] >= 0][first]
-    return index[kept], owner[kept]
+    near = np.flatnonzero(miss[rows, site] < radius * shortest)
+    brightest_first = near[np.lexsort((near, miss[near, site[near]], -weight[member[near]]))]
+    _, first = np.unique(index[brightest_first], axis=0, return_index=True)
+    kept = brightest_first[first]
+    return index[kept], member[kept]
+
+
+def _ordered_cell(
+    index: Int[np.ndarray, "atom 3"], intensity: Float[np.ndarray, " atom"], threshold: float
+) -> Int[np.ndarray, "2 2"] | None:
+    """Return the doubled cell (in lattice vectors) whose two sites explain the intensities, if there is one.
+
+    Alternating bright and dim columns are two sublattices, not an alloy on one: the share of the variance of the
+    intensities that the parity of row, column or their sum explains tells which.
+    """
+    if index[:, 2].any() or not np.isfinite(intensity).all() or np.var(intensity) == 0:
+        return None
+    row, column = index[:, 0] % 2, index[:, 1] % 2
+    cells = {((2, 0), (0, 1)): row, ((1, 0), (0, 2)): column, ((1, 1), (1, -1)): (row + column) % 2}
+    explained = {
+        cell: np.var(np.where(odd == 1, intensity[odd == 1].mean(), intensity[odd == 0].mean())) / np.var(intensity)
+        for cell, odd in cells.items()
+        if 0 < odd.sum() < len(odd)
+    }
+    best = max(explained, key=explained.__getitem__, default=None)
+    return np.array(best) if best is not None and explained[best] > threshold else None
 
 
 def _vacancies(
