@@ -35,13 +35,19 @@ napoleon_use_ivar = True
 napoleon_use_rtype = False
 
 
-def _own_references(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Give the numbered references of a docstring labels of their own, so that several can share a page."""
-    label = name.rpartition(".")[2].replace("_", "-")
+def _plain_references(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Make a numbered list of a docstring's references: citation labels would collide between objects on one page."""
+    inside = False
     for i, line in enumerate(lines):
-        lines[i] = re.sub(r"^\.\. \[(\d+)\]", rf".. [{label}-\1]", line)
-        lines[i] = re.sub(r"\[(\d+)\]_", rf"[{label}-\1]_", lines[i])
+        entry = re.match(r"\.\. \[(\d+)\] (.*)", line)
+        inside = bool(entry) or (inside and (not line or line.startswith(" ")))
+        if entry:
+            lines[i] = f"{entry[1]}. {entry[2]}"
+        elif inside and line:
+            lines[i] = "   " + line.strip()
+        else:
+            lines[i] = re.sub(r"\[(\d+)\]_", r"[\1]", line)
 
 
 def setup(app: object) -> None:
-    app.connect("autodoc-process-docstring", _own_references, priority=400)
+    app.connect("autodoc-process-docstring", _plain_references, priority=400)
