@@ -1,6 +1,7 @@
 """The Dask executor: the same `map` as the serial one, on worker processes of this machine or on any Dask cluster."""
 
 import os
+import pickle
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -83,6 +84,7 @@ class DaskExecutor(Executor):
         """Return the results in the order of the items; see `Executor.map`."""
         if len(items) < 2 or self.n_workers == 1:
             return SerialExecutor().map(function, items, rng=rng, progress=progress)
+        import cloudpickle
         from distributed import as_completed
 
         arguments = arguments_of(items, rng)
@@ -90,7 +92,8 @@ class DaskExecutor(Executor):
         n_batches = min(len(items), _BATCHES_PER_WORKER * max(1, len(_threads_of(client))))
         batches = [list(range(start, len(items), n_batches)) for start in range(n_batches)]
         futures = {
-            client.submit(_run_batch, function, [arguments[i] for i in batch], pure=False): batch for batch in batches
+            client.submit(_run_batch, cloudpickle.dumps((function, [arguments[i] for i in batch])), pure=False): batch
+            for batch in batches
         }
         results: list[Any] = [None] * len(items)
         done = 0
@@ -140,8 +143,12 @@ def _threads_of(client: "Client") -> dict[str, int]:
     return cast("dict[str, int]", client.nthreads())
 
 
-def _run_batch(function: Callable[..., Any], batch: list[tuple]) -> list[Any]:
-    """Run several items in a worker, each as `SerialExecutor` would."""
+def _run_batch(payload: bytes) -> list[Any]:
+    """Run several items in a worker, each as `SerialExecutor` would.
+
+    They arrive as bytes, so that what a worker cannot import is an error of this task and not of the connection.
+    """
+    function, batch = pickle.loads(payload)
     return [call(function, arguments) for arguments in batch]
 
 
