@@ -64,7 +64,9 @@ class Region:
         limits = {key: int(match[key]) if match[key] else None for key in ("y0", "y1", "x0", "x1")}
         return cls(**limits, name=match["name"] or "")
 
-    def holds(self, position: Float[np.ndarray, "atom 2"], *, pixel_size: float) -> Bool[np.ndarray, " atom"]:
+    def holds(
+        self, position: Float[np.ndarray, "atom 2"], *, pixel_size: float, margin: float = 0.0
+    ) -> Bool[np.ndarray, " atom"]:
         """Return which positions lie inside.
 
         Parameters
@@ -73,14 +75,16 @@ class Region:
             (y, x) from the centre of the image's first pixel, in the unit of `pixel_size`.
         pixel_size
             Side of a pixel.
+        margin
+            How far outside still counts, in pixels.
         """
         pixel = position / pixel_size + 0.5
         inside = np.ones(len(position), bool)
         for axis, low, high in ((0, self.y0, self.y1), (1, self.x0, self.x1)):
             if low is not None:
-                inside &= pixel[:, axis] >= low
+                inside &= pixel[:, axis] >= low - margin
             if high is not None:
-                inside &= pixel[:, axis] < high
+                inside &= pixel[:, axis] < high + margin
         return inside
 
 

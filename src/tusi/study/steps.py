@@ -99,10 +99,14 @@ def _find(_task: ImageTask, grid: xr.DataArray) -> Finding:
 
 
 def _register(task: ImageTask, grid: xr.DataArray, finding: Finding) -> RegisteredAtoms:
-    """Register the atoms inside the region."""
+    """Register the columns that the region holds: those whose spot reaches into it by one width.
+
+    A region is drawn around rows of columns; one that grazes its outermost rows is meant to hold them.
+    """
     atoms = finding.atoms
     if task.region is not None:
-        atoms = atoms[task.region.holds(atoms.position, pixel_size=pixel_size_of(grid))]
+        inside = task.region.holds(atoms.position, pixel_size=pixel_size_of(grid), margin=finding.spot_width)
+        atoms = atoms[inside]
         if not len(atoms):
             raise InputError("region", expected="a region with atoms in it", got=f"{task.region} without any")
     lattice = register_lattice(atoms, image=task.number)
