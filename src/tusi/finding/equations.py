@@ -45,9 +45,9 @@ def normal_equations(
     model: SpotModel, residual: Float[np.ndarray, "y x"], weight: Float[np.ndarray, "y x"]
 ) -> NormalEquations:
     """Assemble gradient and Fisher information."""
-    misfit = weight * residual
+    misfit = np.multiply(weight, residual, out=model.buffer("misfit"))
     derivative = model.width_derivative()
-    weighted = weight * derivative
+    weighted = np.multiply(weight, derivative, out=model.buffer("weighted"))
     gradient, own, to_nodes, first_node, to_width = spot_blocks(
         (weight, misfit, weighted), model.spots, model.node_spacing, model.nodes.shape
     )
@@ -91,14 +91,7 @@ def _to_border(
 
 def roughness(model: SpotModel) -> sparse.csr_array:
     """Return the prior's information on the background nodes: neighbours are alike."""
-    n_y, n_x = model.nodes.shape
-    along_y, along_x = (
-        sparse.diags_array([-np.ones(n), np.ones(n - 1)], offsets=[0, 1], shape=(n - 1, n)) for n in (n_y, n_x)
-    )
-    total = sparse.kron(along_y.T @ along_y, sparse.eye_array(n_x)) + sparse.kron(
-        sparse.eye_array(n_y), along_x.T @ along_x
-    )
-    return sparse.csr_array(total) / (BACKGROUND_STIFFNESS * model.typical_amplitude) ** 2
+    return model.stiffness * (BACKGROUND_STIFFNESS * model.typical_amplitude) ** -2
 
 
 def _border(

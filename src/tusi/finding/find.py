@@ -15,7 +15,7 @@ from tusi.finding.model import SpotModel, start_model
 from tusi.finding.presence import PresenceTest, presence_of, residual_candidates
 from tusi.finding.refinement import JointRefinement, fit_background, refine, sweep
 from tusi.finding.result import Finding
-from tusi.finding.uncertainty import Uncertainty, marginal_covariance, state_uncertainty
+from tusi.finding.uncertainty import Uncertainty, amplitude_variance, state_uncertainty
 
 MERGE = 0.8
 """Two spots closer than this many widths are one."""
@@ -28,9 +28,6 @@ REDETECT = 0.25
 
 MOST_DETECTIONS = 3
 """Detection is repeated at most so often."""
-
-NEW_FRACTION = 0.002
-"""Passes over the residual end when they add a smaller fraction of atoms than this."""
 
 EDGE_WIDTHS, OVERLAP_WIDTHS = 2.0, 2.0
 """Atoms closer than this many widths to the image's edge, or to each other, are flagged."""
@@ -154,7 +151,7 @@ def _fit(
         _drop(model, tiles, presence)
         refine(model, rough)
         _drop(model, tiles, presence)
-        if len(model.position) <= before * (1 + NEW_FRACTION):
+        if len(model.position) <= before:
             break
     movement = refine(model, refinement)
     if _drop(model, tiles, presence):
@@ -175,6 +172,7 @@ def _first_model(
     for _ in range(MOST_DETECTIONS):
         found = detect(image, noise, detector, width=width)
         model = start_model(image, noise, position=found.position, amplitude=found.amplitude, width=width)
+        fit_background(model)
         fit_background(model)
         sweep(model, refinement.n_sweeps)
         _drop(model, tiles, presence)
@@ -198,7 +196,7 @@ def _drop(model: SpotModel, tiles: Float[np.ndarray, "tile_y tile_x"], presence:
         model.keep(keep)
     if len(model.position):
         _, weight, _ = model.weigh()
-        variance = marginal_covariance(model, weight)[:, 2, 2]
+        variance = amplitude_variance(model, weight)
         model.keep(presence_of(model, variance, tiles, presence=presence) >= presence.threshold)
     return before - len(model.position)
 

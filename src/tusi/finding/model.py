@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import scipy.sparse as sparse
 from jaxtyping import Float
 
 from tusi.data import NoiseModel
@@ -35,6 +36,8 @@ class SpotModel:
     along_y: Float[np.ndarray, "y node_y"]
     along_x: Float[np.ndarray, "x node_x"]
     correlation_area: float
+    stiffness: sparse.csr_array
+    buffers: dict[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def area(self) -> float:
@@ -63,27 +66,36 @@ class SpotModel:
         (rows, columns), (n_y, n_x) = self.image.shape, self.nodes.shape
         return max(rows - 1, 1) / (n_y - 1), max(columns - 1, 1) / (n_x - 1)
 
-    def background(self) -> Float[np.ndarray, "y x"]:
+    def buffer(self, name: str) -> Float[np.ndarray, "y x"]:
+        """Return working memory of the image's size; it is the same memory at every call with this name."""
+        if name not in self.buffers:
+            self.buffers[name] = np.empty_like(self.image)
+        return self.buffers[name]
+
+    def background(self, out: np.ndarray | None = None) -> Float[np.ndarray, "y x"]:
         """Return the background under every pixel."""
-        return self.along_y @ self.nodes @ self.along_x.T
+        return np.matmul(self.along_y @ self.nodes, self.along_x.T, out=out)
 
     def render(self) -> Float[np.ndarray, "y x"]:
-        """Return the whole model image."""
-        image = self.background()
+        """Return the whole model image, in the buffer "model"."""
+        image = self.background(self.buffer("model"))
         add_spots(image, *self.spots)
         return image
 
     def width_derivative(self) -> Float[np.ndarray, "y x"]:
-        """Return the derivative of the image by the logarithm of the common width."""
-        image = np.zeros_like(self.image)
+        """Return the derivative of the image by the logarithm of the common width, in the buffer "derivative"."""
+        image = self.buffer("derivative")
+        image[:] = 0.0
         add_width_derivative(image, *self.spots)
         return image
 
-    def weigh(self) -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"], float]:
-        """Return residual, inverse variance and chi-square of the data against the current model."""
-        model = self.render()
-        residual, weight = np.empty_like(model), np.empty_like(model)
-        chi_square = weigh(self.image, model, self.noise, residual, weight)
+    def weigh(self, copy: str = "") -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"], float]:
+        """Return residual, inverse variance and chi-square of the data against the current model.
+
+        The images are buffers: they hold until the next call with the same `copy`.
+        """
+        residual, weight = self.buffer("residual" + copy), self.buffer("weight" + copy)
+        chi_square = weigh(self.image, self.render(), self.noise, residual, weight)
         return residual, weight, chi_square
 
     def keep(self, rows: np.ndarray) -> None:
@@ -137,4 +149,14 @@ def start_model(
         nodes=np.zeros(n_nodes),
         along_y=hat_matrix(image.shape[0], n_nodes[0]),
         along_x=hat_matrix(image.shape[1], n_nodes[1]),
+        stiffness=_differences(*n_nodes),
     )
+
+
+def _differences(n_y: int, n_x: int) -> sparse.csr_array:
+    """Return the quadratic form that sums the squared differences between neighbouring nodes."""
+    along_y, along_x = (
+        sparse.diags_array([-np.ones(n), np.ones(n - 1)], offsets=[0, 1], shape=(n - 1, n)) for n in (n_y, n_x)
+    )
+    rows = sparse.kron(along_y.T @ along_y, sparse.eye_array(n_x))
+    return sparse.csr_array(rows + sparse.kron(sparse.eye_array(n_y), along_x.T @ along_x))

@@ -40,7 +40,7 @@ class PresenceTest:
     """
 
     threshold: float = 0.5
-    max_passes: int = 3
+    max_passes: int = 4
     significance: float = 3.5
     shape_error: float = 0.03
 
@@ -78,12 +78,15 @@ def matched_residual(
 ) -> tuple[Float[np.ndarray, "y x"], Float[np.ndarray, "y x"]]:
     """Return the best amplitude of one more spot at every pixel, in its standard deviations, and its information."""
     width = model.width
-    response = ndimage.gaussian_filter(weight * residual, width, mode="constant")
+    misfit = np.multiply(weight, residual, out=model.buffer("misfit"))
+    response = ndimage.gaussian_filter(misfit, width, mode="constant", output=model.buffer("derivative"))
     response *= 2 * np.pi * width**2
-    information = ndimage.gaussian_filter(weight, width / np.sqrt(2), mode="constant")
+    information = ndimage.gaussian_filter(
+        weight, width / np.sqrt(2), mode="constant", output=model.buffer("weighted")
+    )
     information *= np.pi * width**2
     np.maximum(information, np.finfo(np.float64).tiny, out=information)
-    response /= np.sqrt(information)
+    response /= np.sqrt(information, out=misfit)
     return response, information
 
 

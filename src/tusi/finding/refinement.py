@@ -61,12 +61,12 @@ def _apply(model: SpotModel, step: Float[np.ndarray, " unknown"]) -> None:
 def fit_background(model: SpotModel) -> None:
     """Fit the background nodes alone, by weighted least squares."""
     prior = roughness(model)
-    for _ in range(2):
-        residual, weight, _ = model.weigh()
-        nodes = sparse.csc_array(node_information(weight, model.along_y, model.along_x) + prior)
-        right = (model.along_y.T @ (weight * residual) @ model.along_x).ravel() - prior @ model.nodes.ravel()
-        diagonal = sparse.diags_array(1e-9 * nodes.diagonal() + 1e-300)
-        model.nodes = model.nodes + splu(sparse.csc_array(nodes + diagonal)).solve(right).reshape(model.nodes.shape)
+    residual, weight, _ = model.weigh()
+    nodes = node_information(weight, model.along_y, model.along_x) + prior
+    misfit = np.multiply(weight, residual, out=model.buffer("misfit"))
+    right = (model.along_y.T @ misfit @ model.along_x).ravel() - prior @ model.nodes.ravel()
+    diagonal = sparse.diags_array(1e-9 * nodes.diagonal() + 1e-300)
+    model.nodes = model.nodes + splu(sparse.csc_array(nodes + diagonal)).solve(right).reshape(model.nodes.shape)
 
 
 def sweep(model: SpotModel, n_sweeps: int) -> None:
@@ -81,15 +81,15 @@ def refine(model: SpotModel, refinement: JointRefinement) -> Float[np.ndarray, "
     movement = np.zeros(len(model.position))
     if not refinement.joint or not len(model.position):
         return movement
-    residual, weight, chi_square = model.weigh()
+    residual, weight, chi_square = model.weigh("0")
     damping = 0.0
-    for _ in range(refinement.max_iterations):
+    for iteration in range(1, refinement.max_iterations + 1):
         equations = normal_equations(model, residual, weight)
         for _ in range(MOST_RETRIES):
             before = (model.position, model.amplitude, model.nodes, model.width)
             step = solve(equations, damping)
             _apply(model, step)
-            new_residual, new_weight, new_chi_square = model.weigh()
+            new_residual, new_weight, new_chi_square = model.weigh(str(iteration % 2))
             if likelihood_gain(residual, weight, new_residual, new_weight) >= 0:
                 break
             model.position, model.amplitude, model.nodes, model.width = before

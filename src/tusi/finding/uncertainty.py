@@ -49,13 +49,20 @@ class Uncertainty:
     misfit: Float[np.ndarray, " atom"]
 
 
-def marginal_covariance(model: SpotModel, weight: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "atom 3 3"]:
-    """Return the covariance of (y, x, amplitude), neighbours free, for independent pixels that follow the noise."""
+def amplitude_variance(model: SpotModel, weight: Float[np.ndarray, "y x"]) -> Float[np.ndarray, " atom"]:
+    """Return the variance of the amplitudes for independent pixels that follow the noise.
+
+    Neighbours and positions are free, except for spots centred outside the image: what is seen of those does not tell
+    distance from brightness, but that something is there is as certain as with the position held.
+    """
     own, pairs, blocks = information_blocks(model, weight)
     n_atoms = len(model.position)
     nothing = (np.zeros((n_atoms, 3, 0)), np.zeros(n_atoms, dtype=np.int64))
     table = neighbour_table(pairs, n_atoms)
-    return local_inverse(own, blocks, table, nothing, np.zeros((0, 1)))[0]
+    covariance, _ = local_inverse(own, blocks, table, nothing, np.zeros((0, 1)))
+    outside = ((model.position < 0) | (model.position > np.array(model.image.shape) - 1)).any(axis=1)
+    held = 1 / np.maximum(own[:, 2, 2], np.finfo(np.float64).tiny)
+    return np.where(outside, held, covariance[:, 2, 2])
 
 
 def state_uncertainty(
@@ -65,12 +72,13 @@ def state_uncertainty(
 ) -> Uncertainty:
     """Return the full covariance of every atom, with the line jitter estimated from the residual."""
     own, pairs, blocks = information_blocks(model, weight)
-    shift = np.zeros_like(model.image)
+    shift = model.buffer("derivative")
+    shift[:] = 0.0
     add_row_shift_derivative(shift, *model.spots)
-    weighted = weight * shift
+    weighted = np.multiply(weight, shift, out=model.buffer("weighted"))
     information = np.einsum("yx,yx->y", weighted, shift)
     gradient = np.einsum("yx,yx->y", weighted, residual)
-    squared = residual**2
+    squared = np.multiply(residual, residual, out=model.buffer("misfit"))
     squared *= weight
     response, first_row, misfit = row_responses(weighted, squared, model.spots)
     absorbed = np.zeros((len(model.image), 4 * response.shape[2] + 1))

@@ -173,7 +173,7 @@ def sweep_spots(
             information[p, p] += ridge[p]
         if not solve_3(information, gradient, step):
             continue
-        largest_step = 0.5 * width
+        largest_step = 0.25 * width
         add_spots(model, position[atom : atom + 1], -amplitude[atom : atom + 1], width, radius)
         for p in range(2):
             position[atom, p] += min(max(step[p], -largest_step), largest_step)
