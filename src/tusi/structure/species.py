@@ -53,6 +53,8 @@ class SpeciesFit(Record):
         Column intensities divided by `background`, in their unit; NaN off the sublattice.
     background
         The slowly varying factor at each column (mean one); NaN off the sublattice.
+    measurement_variance
+        Variance of the corrected intensity that the mixture took for measurement noise; NaN off the sublattice.
     fraction
         Share of the columns of this window in each class.
     fraction_interval
@@ -75,6 +77,7 @@ class SpeciesFit(Record):
     atoms: Atoms
     corrected_intensity: Float[np.ndarray, " atom"] = array("atom")
     background: Float[np.ndarray, " atom"] = array("atom")
+    measurement_variance: Float[np.ndarray, " atom"] | None = array("atom", default=None)
     fraction: Float[np.ndarray, " class"] = array("class")
     fraction_interval: Float[np.ndarray, "class 2"] = array("class", "bound")
     mean: Float[np.ndarray, " class"] = array("class")
@@ -170,6 +173,7 @@ def classify_species(
         ),
         corrected_intensity=_spread(columns.intensity * columns.scale / background, column, len(atoms)),
         background=_spread(background, column, len(atoms)),
+        measurement_variance=_spread(columns.variance * (columns.scale / background) ** 2, column, len(atoms)),
         fraction=average.probability.mean(axis=0),
         fraction_interval=np.quantile(average.observed_fraction, [0.025, 0.975], axis=0).T,
         mean=mixture.mean * columns.scale,
