@@ -8,7 +8,8 @@ from scipy.stats import chi2
 
 from tusi.data.graph import SiteGraph
 from tusi.generative.bootstrap import ModelOutcome
-from tusi.generative.clusters import centre_composition, random_probability
+from tusi.generative.clusters import centre_composition, cluster_histogram, random_probability
+from tusi.generative.labels import most_likely_labels
 from tusi.generative.models import LatticeModel, embedding
 from tusi.generative.nested import nested_score
 from tusi.generative.permutation import Permutations, random_distance, score_statistic
@@ -60,10 +61,10 @@ class Gathered:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Distances:
-    """Squared distances of one model: of the draws of the labels, of the data to be tested, and of the replicas."""
+    """Squared distances of one model: of the draws of the labels, of the most likely labels, and of the replicas."""
 
     draws: Float[np.ndarray, "draw image"]
-    tested: Float[np.ndarray, "draw image"]
+    tested: Float[np.ndarray, "one image"]
     replicas: Float[np.ndarray, "replica image"]
 
 
@@ -119,16 +120,34 @@ def _distances(gathered: Gathered, model: LatticeModel) -> Distances:
         draws = random_distance(gathered.histogram, gathered.classes.n_ring)
         known = gathered.permutations
         replicas = empty if known is None else random_distance(known.histogram, gathered.classes.n_ring)
-        return Distances(draws=draws, tested=draws, replicas=replicas)
+        tested = random_distance(_labelled_histogram(gathered), gathered.classes.n_ring)
+        return Distances(draws=draws, tested=tested, replicas=replicas)
     outcome = gathered.outcomes.get(model.name)
     if outcome is None:
         return Distances(draws=np.full((n_draws, n_images), np.nan), tested=empty, replicas=empty)
     draws = np.maximum(_spread(outcome.distance.squared, gathered) + _offset(gathered, model), 0.0)
     return Distances(
         draws=draws,
-        tested=_spread(outcome.posterior_distance.squared, gathered),
+        tested=_spread(outcome.labelled_distance.squared, gathered),
         replicas=_spread(outcome.replica_distance.squared, gathered),
     )
+
+
+def _labels(gathered: Gathered) -> list[np.ndarray]:
+    """Return the most likely labels of each image, as one arrangement."""
+    return [most_likely_labels(window)[None] for window in gathered.windows]
+
+
+def _labelled_histogram(gathered: Gathered) -> np.ndarray:
+    """Return the class counts of the most likely labels."""
+    pairs = zip(gathered.windows, _labels(gathered), strict=True)
+    return np.stack([cluster_histogram(window, labels, gathered.classes) for window, labels in pairs], axis=1)
+
+
+def _labelled_statistics(gathered: Gathered, model: LatticeModel) -> np.ndarray:
+    """Return T of the most likely labels, summed over images."""
+    pairs = zip(gathered.windows, _labels(gathered), strict=True)
+    return np.sum([window.only(model).statistics(model, labels) for window, labels in pairs], axis=0)
 
 
 def _offset(gathered: Gathered, model: LatticeModel) -> np.ndarray | float:
@@ -168,16 +187,14 @@ def _naive(gathered: Gathered, distances: Distances) -> np.ndarray:
 
 
 def _calibrated(distances: Distances) -> np.ndarray:
-    """Return the calibrated p-value of each image, averaged over draws of the labels."""
+    """Return the calibrated p-value of each image."""
     columns = zip(distances.tested.T, distances.replicas.T, strict=True)
-    return np.array([mean_p_value(tested, replicas) for tested, replicas in columns])
+    return np.array([_p_value(tested, replicas) for tested, replicas in columns])
 
 
-def mean_p_value(tested: Float[np.ndarray, " draw"], replicas: Float[np.ndarray, " replica"]) -> float:
-    """Return the p-value averaged over draws of the labels; NaN without draws or replicas."""
-    if not len(tested) or not len(replicas):
-        return float("nan")
-    return float(np.mean([resampling_p_value(value, replicas) for value in np.asarray(tested)]))
+def _p_value(tested: np.ndarray, replicas: np.ndarray) -> float:
+    """Return the p-value of the one labelling that is tested; NaN without it or without replicas."""
+    return resampling_p_value(float(tested[0]), replicas) if len(tested) else float("nan")
 
 
 def _fit(gathered: Gathered, model: LatticeModel, distances: Distances) -> HamiltonianFit:
@@ -188,7 +205,7 @@ def _fit(gathered: Gathered, model: LatticeModel, distances: Distances) -> Hamil
     low, high = quantile_band(pooled)
     outcome = gathered.outcomes.get(model.name)
     n_terms = len(model.terms)
-    calibrated = mean_p_value(
+    calibrated = _p_value(
         pooled_squared_distance(distances.tested, n_clusters), pooled_squared_distance(distances.replicas, n_clusters)
     )
     gain = _gain(gathered, model)
@@ -247,8 +264,9 @@ def _unfitted(common: dict, n_terms: int, *, clic: float) -> HamiltonianFit:
 def _random_clic(gathered: Gathered) -> float:
     """Return the criterion of the random alloy: its pseudolikelihood has the compositions as only parameters."""
     total = 0.0
+    labels = _labels(gathered)
     for k in gathered.informative:
-        counted = gathered.draws[k][0][gathered.windows[k].free]
+        counted = labels[k][0, gathered.windows[k].free]
         x = counted.mean()
         total += len(counted) * (x * np.log(x) + (1 - x) * np.log1p(-x)) if 0 < x < 1 else 0.0
     return -2.0 * total
@@ -262,7 +280,7 @@ def _gain(gathered: Gathered, model: LatticeModel) -> float:
     fit = outcome.fitted.fit
     for smaller in gathered.models:
         inner, matrix = gathered.outcomes.get(smaller.name), embedding(smaller, model)
-        if inner is not None and matrix is not None and smaller.terms:
+        if inner is not None and matrix is not None and smaller.terms and len(gathered.draws[0]) == 1:
             start = matrix @ inner.fitted.value
             if (fit.value - start) @ fit.information @ (fit.value - start) < CLOSE:
                 added = fit.pool.log_likelihood(fit.value)[0] - fit.pool.log_likelihood(start)[0]
@@ -275,12 +293,9 @@ def _gain_p(gathered: Gathered, model: LatticeModel) -> float:
     if gathered.permutations is None:
         return float("nan")
     null = gathered.permutations.statistics[gathered.models.index(model)].sum(axis=1)
-    observed = sum(
-        window.only(model).statistics(model, draws)
-        for window, draws in zip(gathered.windows, gathered.draws, strict=True)
-    )
-    both = np.concatenate([null, np.asarray(observed)])
-    return mean_p_value(score_statistic(np.asarray(observed), both), score_statistic(null, both))
+    observed = _labelled_statistics(gathered, model)
+    both = np.concatenate([null, observed])
+    return _p_value(score_statistic(observed, both), score_statistic(null, both))
 
 
 def _nested_tests(gathered: Gathered, fits: tuple[HamiltonianFit, ...]) -> tuple[NestedTest, ...]:
@@ -313,14 +328,12 @@ def _nested_score(gathered: Gathered, smaller: LatticeModel, larger: LatticeMode
     outcome = gathered.outcomes.get(smaller.name)
     if outcome is None:
         null = gathered.permutations.statistics[gathered.models.index(larger)].sum(axis=1)  # type: ignore[union-attr]
-        observed = np.asarray(
-            sum(w.only(larger).statistics(larger, d) for w, d in zip(gathered.windows, gathered.draws, strict=True))
-        )
+        observed = _labelled_statistics(gathered, larger)
     else:
         null = outcome.replicas.statistics[place]
         observed = outcome.replicas.observed_statistics[place]
     scores, null_scores = nested_score(observed, null, smaller=smaller, larger=larger)
-    return float(np.median(scores)), mean_p_value(scores, null_scores)
+    return float(np.median(scores)), _p_value(scores, null_scores)
 
 
 def _distance_gain_p(gathered: Gathered, smaller: LatticeModel, larger: LatticeModel) -> float:
@@ -332,14 +345,14 @@ def _distance_gain_p(gathered: Gathered, smaller: LatticeModel, larger: LatticeM
     if outcome is None:
         histogram = gathered.permutations.histogram[:, inside]  # type: ignore[union-attr]
         before = random_distance(histogram, gathered.classes.n_ring) @ share
-        first = random_distance(gathered.histogram[:, inside], gathered.classes.n_ring) @ share
+        first = random_distance(_labelled_histogram(gathered)[:, inside], gathered.classes.n_ring) @ share
     else:
         histogram, before = outcome.replicas.histogram, outcome.replica_distance.pooled
-        first = outcome.distance.pooled
+        first = outcome.labelled_distance.pooled
     after = minimise_distance(surfaces, histogram, centre_composition(histogram, gathered.classes))
     if after.at_edge.mean() > EDGE_SHARE:
         return float("nan")
-    return mean_p_value(first - gathered.outcomes[larger.name].distance.pooled, before - after.pooled)
+    return _p_value(first - gathered.outcomes[larger.name].labelled_distance.pooled, before - after.pooled)
 
 
 def _expected(gathered: Gathered, model: LatticeModel) -> np.ndarray:
@@ -362,8 +375,8 @@ def _predictive_p(gathered: Gathered, model: LatticeModel) -> np.ndarray:
         return two_sided_p_value(outcome.replicas.observed_predicted, outcome.replicas.predicted)
     if model.terms or gathered.permutations is None:
         return np.full(len(PREDICTED), np.nan)
-    pairs = zip(gathered.windows, gathered.draws, strict=True)
-    observed = np.stack([predicted_statistics(window, draws) for window, draws in pairs], axis=1)
+    pairs = zip(gathered.windows, _labels(gathered), strict=True)
+    observed = np.stack([predicted_statistics(window, labels) for window, labels in pairs], axis=1)
     return two_sided_p_value(observed, gathered.permutations.predicted)
 
 

@@ -7,8 +7,9 @@ from jaxtyping import Float, Int
 from scipy.stats import chi2
 
 from tusi.generative.clusters import centre_composition, cluster_histogram
-from tusi.generative.labels import draw_labels_given
+from tusi.generative.labels import draw_labels_given, mislabel, most_likely_labels
 from tusi.generative.likelihood import (
+    COUPLING_LIMIT,
     Evidence,
     FitSettings,
     LikelihoodFit,
@@ -102,11 +103,11 @@ class Replicas:
     histogram
         Class counts.
     statistics
-        T of each larger model, summed over images; and of the data, per draw of the labels.
+        T of each larger model, summed over images.
     observed_statistics
-        The same for the data.
+        The same for the data with their most likely labels (one row).
     observed_histogram
-        Class counts of the data, per draw of the labels from their posterior under the model.
+        Class counts of the data with their most likely labels (one row).
     predicted, observed_predicted
         Statistics that were not fitted, of the replicas and of the data.
     """
@@ -135,8 +136,8 @@ class ModelOutcome:
         Histogram surfaces, one per image.
     distance
         Distance fits of the draws of the labels.
-    replicas, replica_distance, posterior_distance
-        Replicas, their distance fits, and those of the data with labels drawn from their posterior under the model.
+    replicas, replica_distance, labelled_distance
+        Replicas, their distance fits, and that of the data with their most likely labels.
     """
 
     fitted: FittedCouplings
@@ -147,7 +148,7 @@ class ModelOutcome:
     distance: DistanceFit
     replicas: Replicas
     replica_distance: DistanceFit
-    posterior_distance: DistanceFit
+    labelled_distance: DistanceFit
 
 
 def run_model(job: ModelJob, rng: np.random.Generator) -> ModelOutcome:
@@ -163,14 +164,14 @@ def run_model(job: ModelJob, rng: np.random.Generator) -> ModelOutcome:
         fitted=fitted,
         gain=gain,
         gain_error=gain_error,
-        clic=_clic(job, evidence, fit.value, rng),
+        clic=_clic(job, fit.value, rng),
         surfaces=surfaces,
         distance=distance,
         replicas=replicas,
         replica_distance=minimise_distance(
             surfaces, replicas.histogram, centre_composition(replicas.histogram, classes)
         ),
-        posterior_distance=minimise_distance(
+        labelled_distance=minimise_distance(
             surfaces, replicas.observed_histogram, centre_composition(replicas.observed_histogram, classes)
         ),
     )
@@ -195,6 +196,7 @@ def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
     for _ in range(N_LABEL_PASSES if job.n_imputations > 1 else 0):
         before = _accelerated(evidence, fit, before)
         couplings = rng.multivariate_normal(before, covariance, size=job.n_imputations, method="eigh")
+        couplings = np.clip(couplings, -COUPLING_LIMIT, COUPLING_LIMIT)
         species = tuple(draw_labels_given(window, job.model, couplings, rng=rng) for window in job.windows)
         evidence = Evidence(windows=job.windows, species=species)
         fit = maximise_likelihood(evidence, job.model, rng=rng, start=fit.value, settings=job.settings)
@@ -268,30 +270,34 @@ def _surfaces(
 
 
 def replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.random.Generator) -> Replicas:
-    """Draw replicas of all images; each draw of the labels lends its border and composition to its share of them."""
+    """Draw replicas of all images and label them as the data are labelled.
+
+    Each draw of the labels lends its border and composition to its share of the replicas. The most likely labels of
+    the data are compared with replicas that are mislabelled at the rates that the data's probabilities state.
+    """
     classes = ring_classes(job.windows[0].n_ring)
     share = -(-job.n_bootstrap // evidence.n_draws)
     histogram, observed, predicted, observed_predicted = [], [], [], []
     statistics = [0.0 for _ in job.larger]
     observed_statistics = [0.0 for _ in job.larger]
     for window, draws in zip(job.windows, evidence.species, strict=True):
-        replicas = np.concatenate(
-            [
-                sample(
-                    window, job.model, couplings=couplings, species=species, n_samples=share, rng=rng,
-                    keep_species=True, settings=dataclasses.replace(job.settings.sampler, spacing=4.0),
-                ).species
-                for species in draws
-            ]
-        )  # fmt: skip
+        chains = [
+            sample(
+                window, job.model, couplings=couplings, species=species, n_samples=share, rng=rng,
+                keep_species=True, settings=dataclasses.replace(job.settings.sampler, spacing=4.0),
+            ).species
+            for species in draws
+        ]  # fmt: skip
+        replicas = mislabel(window, np.concatenate(chains), rng=rng)
+        labels = most_likely_labels(window)[None]
         histogram.append(cluster_histogram(window, replicas, classes))
-        observed.append(cluster_histogram(window, draws, classes))
+        observed.append(cluster_histogram(window, labels, classes))
         predicted.append(predicted_statistics(window, replicas))
-        observed_predicted.append(predicted_statistics(window, draws))
+        observed_predicted.append(predicted_statistics(window, labels))
         for k, model in enumerate(job.larger):
             narrow = window.only(model)
             statistics[k] = statistics[k] + narrow.statistics(model, replicas)
-            observed_statistics[k] = observed_statistics[k] + narrow.statistics(model, draws)
+            observed_statistics[k] = observed_statistics[k] + narrow.statistics(model, labels)
     return Replicas(
         histogram=np.stack(histogram, axis=1),
         statistics=tuple(np.asarray(value) for value in statistics),
@@ -302,9 +308,9 @@ def replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.
     )
 
 
-def _clic(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.random.Generator) -> float:
+def _clic(job: ModelJob, couplings: np.ndarray, rng: np.random.Generator) -> float:
     """Return the composite-likelihood information criterion of the pseudolikelihood."""
-    first = [draws[0] for draws in evidence.species]
+    first = [most_likely_labels(window) for window in job.windows]
     narrow = [window.only(job.model) for window in job.windows]
     fit = maximise_pseudolikelihood(narrow, job.model, first)
     replicas = [

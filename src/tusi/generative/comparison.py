@@ -12,7 +12,7 @@ from tusi.execution import Executor, Progress, SerialExecutor
 from tusi.generative.assembly import Gathered, assemble
 from tusi.generative.bootstrap import ModelJob, run_model
 from tusi.generative.clusters import cluster_histogram
-from tusi.generative.labels import draw_labels, labels_are_certain
+from tusi.generative.labels import draw_labels, labels_are_certain, most_likely_labels
 from tusi.generative.likelihood import FitSettings
 from tusi.generative.models import LatticeModel, embedding, model_named
 from tusi.generative.permutation import N_CHUNKS, PermutationJob, gather, permute
@@ -144,7 +144,7 @@ def fit_hamiltonians(
     informative = _informative(windows, draws)
     permutations, outcomes = [], []
     if informative:
-        jobs = _permutation_jobs(windows, draws, chosen, settings)
+        jobs = _permutation_jobs(windows, chosen, settings)
         permutations = executor.map(permute, jobs, rng=rng, progress=_part(progress, 0, len(chosen), len(jobs)))
         used = [[items[k] for k in informative] for items in (windows, draws)]
         model_jobs = [
@@ -248,15 +248,16 @@ def _identifiability(name: str, covariance: np.ndarray) -> list[tuple[type[TusiW
 
 
 def _permutation_jobs(
-    windows: tuple[Window, ...],
-    draws: tuple[np.ndarray, ...],
-    models: tuple[LatticeModel, ...],
-    settings: HamiltonianSettings,
+    windows: tuple[Window, ...], models: tuple[LatticeModel, ...], settings: HamiltonianSettings
 ) -> list[PermutationJob]:
-    """Cut the permutations into pieces whose number does not depend on the workers."""
+    """Cut the permutations into pieces whose number does not depend on the workers.
+
+    The most likely labels are dealt out: errors that do not depend on the place leave them exchangeable.
+    """
+    labels = tuple(most_likely_labels(window)[None] for window in windows)
     sizes = [len(part) for part in np.array_split(np.arange(settings.n_permutations), N_CHUNKS)]
     return [
-        PermutationJob(windows=windows, species=draws, models=models, n_permutations=size) for size in sizes if size
+        PermutationJob(windows=windows, species=labels, models=models, n_permutations=size) for size in sizes if size
     ]
 
 

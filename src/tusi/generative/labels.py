@@ -13,6 +13,11 @@ from tusi.generative.window import Window
 CERTAIN = 1e-6
 """A species less likely than this is taken as ruled out."""
 
+TINY = 1e-12
+
+WIDEST_FIELD, N_BISECTIONS = 16.0, 40
+"""Bracket (kT) beyond the flips' energies, and halvings of it, in which the field of a composition is sought."""
+
 N_SWEEPS = 8
 """Gibbs sweeps from an independent draw; label probabilities leave little to equilibrate."""
 
@@ -53,15 +58,44 @@ def draw_labels_given(
     evidence = logit(narrow.probability[sites]) - logit(prior)
     energy = np.ascontiguousarray(np.diff(model.table @ couplings.T, axis=1).transpose(2, 0, 1))
     states = np.concatenate([species, np.zeros((len(species), 1), np.int8)], axis=1)
-    fields = np.full(len(species), logit(prior))
     for _ in range(N_SWEEPS):
         flips = np.einsum("dsk,dk->ds", narrow.flips(model, states[:, :-1]), couplings)
-        for _ in range(20):
-            mean = expit(fields[:, None] - flips)
-            fields += np.clip((prior - mean.mean(axis=1)) / (mean * (1 - mean)).mean(axis=1), -1.0, 1.0)
+        fields = _fields(flips, prior)
         thresholds = logit(rng.random((len(species), len(sites))))
         _gibbs(states, sites, evidence, fields, (narrow.start, narrow.others, narrow.entry_kind, energy), thresholds)
     return states[:, :-1].copy()
+
+
+def most_likely_labels(window: Window) -> Int[np.ndarray, " site"]:
+    """Return the more probable species of every site."""
+    return (window.probability > 0.5).astype(np.int8)
+
+
+def label_error_rates(window: Window) -> tuple[float, float]:
+    """Return how often the most likely label is wrong where species 0, and where species 1, truly sits."""
+    probability = window.probability[window.occupied]
+    called = probability > 0.5
+    wrong_zero, wrong_one = (1 - probability)[called].sum(), probability[~called].sum()
+    return float(wrong_zero / max((1 - probability).sum(), TINY)), float(wrong_one / max(probability.sum(), TINY))
+
+
+def mislabel(
+    window: Window, species: Int[np.ndarray, "replica site"], *, rng: np.random.Generator
+) -> Int[np.ndarray, "replica site"]:
+    """Return arrangements as they would be labelled: each species is mistaken at the rate that the labels state."""
+    rates = label_error_rates(window)
+    wrong = rng.random(species.shape) < np.where(species == 0, rates[0], rates[1])
+    return np.where(wrong & window.occupied, 1 - species, species).astype(np.int8)
+
+
+def _fields(flips: np.ndarray, prior: float) -> np.ndarray:
+    """Return for each draw the field at which the mean conditional probability is the prior, by bisection."""
+    low, high = flips.min(axis=1) - WIDEST_FIELD, flips.max(axis=1) + WIDEST_FIELD
+    for _ in range(N_BISECTIONS):
+        middle = 0.5 * (low + high)
+        above = expit(middle[:, None] - flips).mean(axis=1) > prior
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return 0.5 * (low + high)
 
 
 def _uncertain(window: Window) -> np.ndarray:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
+from tusi.generative.labels import draw_labels_given
 from tusi.generative.models import LatticeModel
 from tusi.generative.pseudolikelihood import maximise_pseudolikelihood
 from tusi.generative.reweighting import Pool, pool_of
@@ -229,7 +230,8 @@ def log_likelihood_gain(
 ) -> tuple[float, float]:
     """Return the log-likelihood of these couplings above that of none, in nats, and its Monte Carlo error.
 
-    Integrates the mean score along the straight line from no coupling, by Gauss-Legendre quadrature.
+    Integrates the score along the straight line from no coupling, by Gauss-Legendre quadrature. Where labels are
+    uncertain they are drawn anew at each node, which makes it the likelihood of the images and not of one labelling.
     """
     settings = settings or FitSettings()
     position, weight = np.polynomial.legendre.leggauss(N_QUADRATURE)
@@ -237,15 +239,18 @@ def log_likelihood_gain(
     gain, variance = 0.0, 0.0
     for window, draws in zip(evidence.windows, evidence.species, strict=True):
         narrow = window.only(model)
-        for species in draws:
-            observed = narrow.statistics(model, species) @ couplings
-            for fraction, share in zip((position + 1) / 2, weight / 2, strict=True):
+        for fraction, share in zip((position + 1) / 2, weight / 2, strict=True):
+            here = fraction * couplings
+            if evidence.n_draws > 1:
+                draws = draw_labels_given(window, model, np.tile(here, (evidence.n_draws, 1)), rng=rng)  # noqa: PLW2901
+            observed = narrow.statistics(model, draws) @ couplings
+            for seen, species in zip(observed, draws, strict=True):
                 chain = sample(
-                    narrow, model, couplings=fraction * couplings, species=species, n_samples=n_samples, rng=rng,
+                    narrow, model, couplings=here, species=species, n_samples=n_samples, rng=rng,
                     settings=settings.sampler,
                 )  # fmt: skip
                 series = chain.statistics @ couplings
-                gain += share * (series.mean() - observed) / evidence.n_draws
+                gain += share * (series.mean() - seen) / evidence.n_draws
                 variance += (share / evidence.n_draws) ** 2 * series.var() * autocorrelation_time(series) / n_samples
     return float(gain), float(np.sqrt(variance))
 

@@ -32,10 +32,7 @@ def predicted_statistics(
 def two_sided_p_value(
     observed: Float[np.ndarray, "draw image statistic"], replicas: Float[np.ndarray, "replica image statistic"]
 ) -> Float[np.ndarray, " statistic"]:
-    """Return for each statistic the two-sided p-value of its mean over images, each in units of its spread.
-
-    Averaged over draws of the labels.
-    """
+    """Return for each statistic the two-sided p-value of its mean over images, each in units of its spread."""
     if not len(replicas):
         return np.full(observed.shape[-1], np.nan)
     centre, spread = replicas.mean(axis=0), replicas.std(axis=0)

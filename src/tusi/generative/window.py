@@ -6,6 +6,7 @@ are clamped to their species. All models compared share the same free sites and 
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,14 +60,7 @@ class Window:
 
     def only(self, model: LatticeModel) -> "Window":
         """Return the window without the clusters that the model does not count; the free sites stay."""
-        keep = np.isin(self.kind, model.kinds)
-        if keep.all():
-            return self
-        clusters, kind = self.clusters[keep], self.kind[keep]
-        start, others, entry_kind = _memberships(clusters, kind, self.n_sites)
-        return dataclasses.replace(
-            self, clusters=clusters, kind=kind, start=start, others=others, entry_kind=entry_kind
-        )
+        return _narrowed(self, model)
 
     def statistics(
         self, model: LatticeModel, species: Int[np.ndarray, "*replica site"]
@@ -93,6 +87,17 @@ class Window:
         return np.add.reduceat(np.concatenate([gain, np.zeros_like(gain[..., :1, :])], axis=-2), ends, axis=-2)[
             ..., ::2, :
         ]
+
+
+@functools.lru_cache(maxsize=64)
+def _narrowed(window: Window, model: LatticeModel) -> Window:
+    """Return the window with the clusters of one model alone; remembered, since samplers ask again and again."""
+    keep = np.isin(window.kind, model.kinds)
+    if keep.all():
+        return window
+    clusters, kind = window.clusters[keep], window.kind[keep]
+    start, others, entry_kind = _memberships(clusters, kind, window.n_sites)
+    return dataclasses.replace(window, clusters=clusters, kind=kind, start=start, others=others, entry_kind=entry_kind)
 
 
 def condition(graph: SiteGraph, models: Sequence[LatticeModel], *, counted: int = -1) -> Window:
