@@ -5,6 +5,7 @@ import math
 
 from tusi.errors import InputError
 from tusi.generative.comparison import HamiltonianSettings
+from tusi.generative.models import model_named
 from tusi.study.regions import Region
 
 MODELS = ("random", "P1", "P2", "M")
@@ -56,6 +57,8 @@ class AnalysisOptions:
             raise InputError("seed", expected="a whole number >= 0", got=str(self.seed))
         if not self.models:
             raise InputError("models", expected=f"at least one of {MODELS}", got="none")
+        for name in self.models:
+            model_named(name)
         if self.species is not None:
             _check_species(self.species)
 
