@@ -143,8 +143,10 @@ def fitted_p_values(coupling, n_replicas, seed, *, n_bootstrap=99):
     world = World(coupling, seed)
     information = np.array([[400.0]])
     surfaces = tuple(
-        histogram_surface(MODELS["P1"], centre=world.coupling, information=information, composition=x, n_ring=6, n_samples=3600,
-                          rng=world.rng)
+        histogram_surface(
+            MODELS["P1"], centre=world.coupling, information=information, composition=x, n_ring=6, n_samples=3600,
+            rng=world.rng,
+        )
         for x in COMPOSITIONS
     )  # fmt: skip
     larger = (MODELS["P2"], MODELS["M"])
@@ -218,11 +220,11 @@ def coupling_table(pieces):
         "",
         "Four images a replica (x = .05, .55, .78, .95), windows of 462 seven-site clusters (400 free sites) cut from",
         "crystals of 3600 sites with nearest-neighbour coupling w1, one w1 fitted to all four given borders and",
-        "compositions. The limit is the Fisher information of that same conditional problem at the truth; with uncertain",
-        f"labels ({100 * ERROR_RATE:.0f} % of the sites would be mislabelled at even composition, their probabilities known) it is",
-        "the stated variance.",
+        "compositions. The limit is the Fisher information of that same conditional problem at the truth. With",
+        f"uncertain labels ({100 * ERROR_RATE:.0f} % of the sites would be mislabelled at even composition, their",
+        "probabilities known) the stated variance stands in its place.",
         "",
-        "| labels | w1, kT | replicas | 95 % interval holds the truth | bias | rms error | rms / limit | rms / stated |",
+        "| labels | w1, kT | replicas | 95 % interval covers | bias | rms error | rms / limit | rms / stated |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     found = []
@@ -239,9 +241,10 @@ def size_table(null, fitted):
     lines = [
         "# Tests on simulated alloys: how often a true hypothesis is rejected",
         "",
-        "Four images a replica, as in the table of couplings. Under the random alloy: exact permutation tests of the pooled",
-        "statistical distance and of the scores of each model's couplings (99 permutations each). Under P1 with w1 = +-.2 kT:",
-        "parametric bootstrap with refit (99 replicas each) of the pooled distance, and of what P2 and M add to P1.",
+        "Four images a replica, as in the table of couplings. Under the random alloy: exact permutation tests of the",
+        "pooled statistical distance and of the scores of each model's couplings (99 permutations each). Under P1 with",
+        "w1 = +-.2 kT: parametric bootstrap with refit (99 replicas each) of the pooled distance, and of what P2 and M",
+        "add to P1.",
         "",
         "| test | replicas | rejected at 5 % | p at most one half |",
         "| --- | --- | --- | --- |",

@@ -42,11 +42,11 @@ class Gathered:
     draws: tuple[Int[np.ndarray, "draw site"], ...]
     histogram: Int[np.ndarray, "draw image class"]
     informative: tuple[int, ...]
-    permutations: Permutations | None
-    outcomes: dict[str, ModelOutcome]
-    notes: tuple[str, ...]
     temperature: float | None
     n_bootstrap: int
+    permutations: Permutations | None = None
+    outcomes: dict[str, ModelOutcome] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> RingClasses:
@@ -228,7 +228,7 @@ def _fit(gathered: Gathered, model: LatticeModel, distances: Distances) -> Hamil
     correlation = outcome.fitted.covariance / np.outer(error, error) - np.eye(n_terms)
     return HamiltonianFit(
         **common,
-        value=outcome.fitted.fit.value,
+        value=outcome.fitted.value,
         covariance=outcome.fitted.covariance,
         interval=outcome.fitted.interval,
         monte_carlo_error=np.sqrt(np.diag(outcome.fitted.fit.monte_carlo_covariance)),

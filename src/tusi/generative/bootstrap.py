@@ -1,6 +1,7 @@
 """One model on all images: fit, intervals, cluster histograms, and replicas of the images under the fit."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -27,14 +28,14 @@ from tusi.generative.window import Window
 from tusi.inference.criteria import composite_information_criterion
 from tusi.numerics.symmetry import ring_classes
 
-N_LABEL_PASSES = 3
-"""Times that the labels are drawn again at the couplings just fitted."""
+N_LABEL_PASSES, N_AVERAGED = 4, 3
+"""Times that the labels are drawn again at the couplings just fitted, and how many of the last ones are averaged."""
 
 MOST_MISSING = 0.7
 """Share of the information that labels may miss before the passes over them are no longer sped up in full."""
 
-N_RECENTRES = 3
-"""Times that the histogram surfaces are moved when the best distance lies at their edge."""
+N_RECENTRES, MOST_AT_EDGE = 2, 0.05
+"""Times that the histogram surfaces are moved when more than this share of the best distances lie at their edge."""
 
 N_SCORE_REPLICAS = 200
 """Replicas behind the covariance of the pseudolikelihood's score."""
@@ -74,6 +75,8 @@ class FittedCouplings:
 
     Attributes
     ----------
+    value
+        Couplings, in kT.
     fit
         Complete-data likelihood fit at the last draws of the labels.
     evidence
@@ -82,16 +85,12 @@ class FittedCouplings:
         Covariance of the couplings, their intervals, and the p-value of each being zero with the others free.
     """
 
+    value: Float[np.ndarray, " parameter"]
     fit: LikelihoodFit
     evidence: Evidence
     covariance: Float[np.ndarray, "parameter parameter"]
     interval: Float[np.ndarray, "parameter 2"]
     zero_p: Float[np.ndarray, " parameter"]
-
-    @property
-    def value(self) -> Float[np.ndarray, " parameter"]:
-        """Couplings, in kT."""
-        return self.fit.value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,8 +127,8 @@ class ModelOutcome:
     ----------
     fitted
         Couplings with their uncertainty.
-    gain, gain_error
-        Log-likelihood above no coupling, and its Monte Carlo error.
+    gain
+        Log-likelihood above no coupling, in nats.
     clic
         Composite-likelihood information criterion.
     surfaces
@@ -142,7 +141,6 @@ class ModelOutcome:
 
     fitted: FittedCouplings
     gain: float
-    gain_error: float
     clic: float
     surfaces: tuple[HistogramSurface, ...]
     distance: DistanceFit
@@ -154,17 +152,16 @@ class ModelOutcome:
 def run_model(job: ModelJob, rng: np.random.Generator) -> ModelOutcome:
     """Fit one model to all images and draw its replicas."""
     fitted = fit_labels(job, rng)
-    fit, evidence = fitted.fit, fitted.evidence
-    gain, gain_error = log_likelihood_gain(evidence, job.model, fit.value, rng=rng, settings=job.settings)
+    evidence = fitted.evidence
+    gain, _ = log_likelihood_gain(evidence, job.model, fitted.value, rng=rng, settings=job.settings)
     classes = ring_classes(job.windows[0].n_ring)
     composition = centre_composition(job.histogram, classes)
-    surfaces, distance = _surfaces(job, fit, composition, rng)
-    replicas = replicate(job, evidence, fit.value, rng)
+    surfaces, distance = _surfaces(job, fitted, composition, rng)
+    replicas = replicate(job, evidence, fitted.value, rng)
     return ModelOutcome(
         fitted=fitted,
         gain=gain,
-        gain_error=gain_error,
-        clic=_clic(job, fit.value, rng),
+        clic=_clic(job, fitted.value, rng),
         surfaces=surfaces,
         distance=distance,
         replicas=replicas,
@@ -192,22 +189,25 @@ def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
     species = tuple(draws[: job.n_imputations] for draws in job.species)
     evidence = Evidence(windows=job.windows, species=species)
     fit = maximise_likelihood(evidence, job.model, rng=rng, settings=job.settings)
-    covariance, before = _with_label_uncertainty(evidence, fit), np.zeros_like(fit.value)
+    covariance, ends = _with_label_uncertainty(evidence, fit), []
+    place = _accelerated(evidence, fit, np.zeros_like(fit.value))
     for _ in range(N_LABEL_PASSES if job.n_imputations > 1 else 0):
-        before = _accelerated(evidence, fit, before)
-        couplings = rng.multivariate_normal(before, covariance, size=job.n_imputations, method="eigh")
+        couplings = rng.multivariate_normal(place, covariance, size=job.n_imputations, method="eigh")
         couplings = np.clip(couplings, -COUPLING_LIMIT, COUPLING_LIMIT)
         species = tuple(draw_labels_given(window, job.model, couplings, rng=rng) for window in job.windows)
         evidence = Evidence(windows=job.windows, species=species)
         fit = maximise_likelihood(evidence, job.model, rng=rng, start=fit.value, settings=job.settings)
-        covariance = _with_label_uncertainty(evidence, fit)
+        covariance, place = _with_label_uncertainty(evidence, fit), _accelerated(evidence, fit, place)
+        ends.append(place)
+    value = np.mean(ends[-N_AVERAGED:], axis=0) if ends else fit.value
     widening = np.sqrt(np.diag(covariance) / np.diag(invert(fit.information)))
     return FittedCouplings(
+        value=value,
         fit=fit,
         evidence=evidence,
         covariance=covariance,
-        interval=_intervals(fit, widening, job.settings.confidence),
-        zero_p=chi2.sf(fit.value**2 / np.diag(covariance), 1),
+        interval=_intervals(fit, widening, job.settings.confidence) + (value - fit.value)[:, None],
+        zero_p=chi2.sf(value**2 / np.diag(covariance), 1),
     )
 
 
@@ -244,28 +244,26 @@ def _intervals(fit: LikelihoodFit, widening: np.ndarray, confidence: float) -> n
 
 
 def _surfaces(
-    job: ModelJob, fit: LikelihoodFit, composition: np.ndarray, rng: np.random.Generator
+    job: ModelJob, fitted: FittedCouplings, composition: np.ndarray, rng: np.random.Generator
 ) -> tuple[tuple[HistogramSurface, ...], DistanceFit]:
     """Return histogram surfaces that hold the best distance well inside, and the distance fits of the data."""
-    centre = fit.value
     mean = np.nan_to_num(composition.mean(axis=0))
-    for _ in range(N_RECENTRES):
+
+    def around(centre: np.ndarray) -> tuple[tuple[HistogramSurface, ...], DistanceFit]:
         surfaces = tuple(
             histogram_surface(
-                job.model,
-                centre=centre,
-                information=fit.information,
-                composition=x,
-                n_ring=window.n_ring,
-                n_samples=job.settings.n_crystal_samples,
-                rng=rng,
+                job.model, centre=centre, information=fitted.fit.information, composition=x, n_ring=window.n_ring,
+                n_samples=job.settings.n_crystal_samples, rng=rng,
             )
             for x, window in zip(mean, job.windows, strict=True)
-        )
-        distance = minimise_distance(surfaces, job.histogram, composition)
-        if distance.at_edge.mean() < 0.05:
+        )  # fmt: skip
+        return surfaces, minimise_distance(surfaces, job.histogram, composition)
+
+    surfaces, distance = around(fitted.value)
+    for _ in range(N_RECENTRES):
+        if distance.at_edge.mean() < MOST_AT_EDGE:
             break
-        centre = np.median(distance.value, axis=0)
+        surfaces, distance = around(np.median(distance.value, axis=0))
     return surfaces, distance
 
 
@@ -275,37 +273,44 @@ def replicate(job: ModelJob, evidence: Evidence, couplings: np.ndarray, rng: np.
     Each draw of the labels lends its border and composition to its share of the replicas. The most likely labels of
     the data are compared with replicas that are mislabelled at the rates that the data's probabilities state.
     """
-    classes = ring_classes(job.windows[0].n_ring)
     share = -(-job.n_bootstrap // evidence.n_draws)
-    histogram, observed, predicted, observed_predicted = [], [], [], []
-    statistics = [0.0 for _ in job.larger]
-    observed_statistics = [0.0 for _ in job.larger]
+    spread_out = dataclasses.replace(job.settings.sampler, spacing=4.0)
+    replicas, labels = [], []
     for window, draws in zip(job.windows, evidence.species, strict=True):
         chains = [
             sample(
-                window, job.model, couplings=couplings, species=species, n_samples=share, rng=rng,
-                keep_species=True, settings=dataclasses.replace(job.settings.sampler, spacing=4.0),
+                window, job.model, couplings=couplings, species=species, n_samples=share, rng=rng, keep_species=True,
+                settings=spread_out,
             ).species
             for species in draws
         ]  # fmt: skip
-        replicas = mislabel(window, np.concatenate(chains), rng=rng)
-        labels = most_likely_labels(window)[None]
-        histogram.append(cluster_histogram(window, replicas, classes))
-        observed.append(cluster_histogram(window, labels, classes))
-        predicted.append(predicted_statistics(window, replicas))
-        observed_predicted.append(predicted_statistics(window, labels))
-        for k, model in enumerate(job.larger):
-            narrow = window.only(model)
-            statistics[k] = statistics[k] + narrow.statistics(model, replicas)
-            observed_statistics[k] = observed_statistics[k] + narrow.statistics(model, labels)
+        replicas.append(mislabel(window, np.concatenate(chains), rng=rng))
+        labels.append(most_likely_labels(window)[None])
     return Replicas(
-        histogram=np.stack(histogram, axis=1),
-        statistics=tuple(np.asarray(value) for value in statistics),
-        observed_statistics=tuple(np.asarray(value) for value in observed_statistics),
-        observed_histogram=np.stack(observed, axis=1),
-        predicted=np.stack(predicted, axis=1),
-        observed_predicted=np.stack(observed_predicted, axis=1),
+        histogram=_histograms(job.windows, replicas),
+        statistics=tuple(_totals(job.windows, model, replicas) for model in job.larger),
+        observed_statistics=tuple(_totals(job.windows, model, labels) for model in job.larger),
+        observed_histogram=_histograms(job.windows, labels),
+        predicted=_predicted(job.windows, replicas),
+        observed_predicted=_predicted(job.windows, labels),
     )
+
+
+def _histograms(windows: Sequence[Window], species: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the class counts of each arrangement of each image."""
+    pairs = zip(windows, species, strict=True)
+    return np.stack([cluster_histogram(window, one, ring_classes(window.n_ring)) for window, one in pairs], axis=1)
+
+
+def _totals(windows: Sequence[Window], model: LatticeModel, species: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the statistics of a model for each arrangement, summed over images."""
+    pairs = zip(windows, species, strict=True)
+    return np.sum([window.only(model).statistics(model, one) for window, one in pairs], axis=0)
+
+
+def _predicted(windows: Sequence[Window], species: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the statistics that were not fitted for each arrangement of each image."""
+    return np.stack([predicted_statistics(window, one) for window, one in zip(windows, species, strict=True)], axis=1)
 
 
 def _clic(job: ModelJob, couplings: np.ndarray, rng: np.random.Generator) -> float:

@@ -135,58 +135,70 @@ def fit_hamiltonians(
     chosen = _chosen(models)
     species = _species(graphs)
     windows = tuple(condition(graph, chosen) for graph in graphs)
-    certain = labels_are_certain(windows)
-    n_draws = 1 if certain else settings.n_label_draws
+    n_draws = 1 if labels_are_certain(windows) else settings.n_label_draws
     draws = tuple(draw_labels(window, n_draws, rng=rng) for window in windows)
     classes = ring_classes(windows[0].n_ring)
-    histogram = np.stack([cluster_histogram(w, s, classes) for w, s in zip(windows, draws, strict=True)], axis=1)
+    counts = [cluster_histogram(window, one, classes) for window, one in zip(windows, draws, strict=True)]
+    evidence = Gathered(
+        graphs=tuple(graphs),
+        species=species,
+        models=chosen,
+        windows=windows,
+        draws=draws,
+        histogram=np.stack(counts, axis=1),
+        informative=tuple(_informative(windows, draws)),
+        temperature=settings.temperature,
+        n_bootstrap=settings.n_bootstrap,
+    )
     notes = _scarcity(windows, draws, [graph.image for graph in graphs])
-    informative = _informative(windows, draws)
-    permutations, outcomes = [], []
-    if informative:
-        jobs = _permutation_jobs(windows, chosen, settings)
-        permutations = executor.map(permute, jobs, rng=rng, progress=_part(progress, 0, len(chosen), len(jobs)))
-        used = [[items[k] for k in informative] for items in (windows, draws)]
-        model_jobs = [
-            ModelJob(
-                model=model,
-                larger=tuple(other for other in chosen if embedding(model, other) is not None),
-                windows=tuple(used[0]),
-                species=tuple(used[1]),
-                histogram=histogram[:, informative],
-                n_imputations=1 if certain else min(settings.n_imputations, n_draws),
-                n_bootstrap=settings.n_bootstrap,
-                settings=settings.fit,
-            )
-            for model in chosen
-            if model.terms
-        ]
-        outcomes = executor.map(
-            run_model, model_jobs, rng=rng, progress=_part(progress, len(jobs), len(chosen), len(jobs))
-        )
-    fitted = {
-        job_model.name: outcome for job_model, outcome in zip([m for m in chosen if m.terms], outcomes, strict=False)
-    }
-    for name, outcome in fitted.items():
+    if evidence.informative:
+        evidence = _run(evidence, settings, rng=rng, executor=executor, progress=progress)
+    for name, outcome in evidence.outcomes.items():
         notes += _identifiability(name, outcome.fitted.covariance)
     for category, text in notes:
         warnings.warn(text, category, stacklevel=2)
-    return assemble(
-        Gathered(
-            graphs=tuple(graphs),
-            species=species,
-            models=chosen,
-            windows=windows,
-            draws=draws,
-            histogram=histogram,
-            informative=tuple(informative),
-            permutations=gather(permutations) if permutations else None,
-            outcomes=fitted,
-            notes=tuple(text for _, text in notes),
-            temperature=settings.temperature,
-            n_bootstrap=settings.n_bootstrap,
-        )
+    return assemble(dataclasses.replace(evidence, notes=tuple(text for _, text in notes)))
+
+
+def _run(
+    evidence: Gathered,
+    settings: HamiltonianSettings,
+    *,
+    rng: np.random.Generator,
+    executor: Executor,
+    progress: Progress | None,
+) -> Gathered:
+    """Run the permutations and the models, and add what they give."""
+    permutation_jobs = _permutation_jobs(evidence, settings)
+    model_jobs = _model_jobs(evidence, settings)
+    total = len(permutation_jobs) + len(model_jobs)
+    permutations = executor.map(permute, permutation_jobs, rng=rng, progress=_part(progress, 0, total))
+    outcomes = executor.map(run_model, model_jobs, rng=rng, progress=_part(progress, len(permutation_jobs), total))
+    return dataclasses.replace(
+        evidence,
+        permutations=gather(permutations),
+        outcomes={job.model.name: outcome for job, outcome in zip(model_jobs, outcomes, strict=True)},
     )
+
+
+def _model_jobs(evidence: Gathered, settings: HamiltonianSettings) -> list[ModelJob]:
+    """Return one job for each model with couplings, on the images that say something of them."""
+    inside = list(evidence.informative)
+    n_draws = len(evidence.draws[0])
+    return [
+        ModelJob(
+            model=model,
+            larger=tuple(other for other in evidence.models if embedding(model, other) is not None),
+            windows=tuple(evidence.windows[k] for k in inside),
+            species=tuple(evidence.draws[k] for k in inside),
+            histogram=evidence.histogram[:, inside],
+            n_imputations=min(settings.n_imputations, n_draws),
+            n_bootstrap=settings.n_bootstrap,
+            settings=settings.fit,
+        )
+        for model in evidence.models
+        if model.terms
+    ]
 
 
 def _chosen(models: Sequence[str]) -> tuple[LatticeModel, ...]:
@@ -247,23 +259,22 @@ def _identifiability(name: str, covariance: np.ndarray) -> list[tuple[type[TusiW
     return [(IdentifiabilityWarning, text)]
 
 
-def _permutation_jobs(
-    windows: tuple[Window, ...], models: tuple[LatticeModel, ...], settings: HamiltonianSettings
-) -> list[PermutationJob]:
+def _permutation_jobs(evidence: Gathered, settings: HamiltonianSettings) -> list[PermutationJob]:
     """Cut the permutations into pieces whose number does not depend on the workers.
 
     The most likely labels are dealt out: errors that do not depend on the place leave them exchangeable.
     """
-    labels = tuple(most_likely_labels(window)[None] for window in windows)
+    labels = tuple(most_likely_labels(window)[None] for window in evidence.windows)
     sizes = [len(part) for part in np.array_split(np.arange(settings.n_permutations), N_CHUNKS)]
     return [
-        PermutationJob(windows=windows, species=labels, models=models, n_permutations=size) for size in sizes if size
+        PermutationJob(windows=evidence.windows, species=labels, models=evidence.models, n_permutations=size)
+        for size in sizes
+        if size
     ]
 
 
-def _part(progress: Progress | None, before: int, n_models: int, n_jobs: int) -> Progress | None:
+def _part(progress: Progress | None, before: int, total: int) -> Progress | None:
     """Return a progress callback that counts one stage as part of the whole."""
     if progress is None:
         return None
-    total = n_jobs + n_models - 1
     return lambda done, _: progress(before + done, total)

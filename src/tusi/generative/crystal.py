@@ -169,7 +169,9 @@ def square_window(shape: tuple[int, int], *, height: int, width: int) -> np.ndar
     return inside
 
 
-def _graph(first: np.ndarray, second: np.ndarray, probability: np.ndarray, **names: object) -> SiteGraph:
+def _graph(
+    first: np.ndarray, second: np.ndarray, probability: np.ndarray, *, species: tuple[str, ...], image: int = 0
+) -> SiteGraph:
     """Assemble a site graph from its neighbour lists; triangles are pairs of consecutive ring sites."""
     site = np.arange(len(first))
     corners = [np.stack([site, first[:, j], first[:, (j + 1) % 6]], axis=1) for j in range(2 * (first.shape[1] == 6))]
@@ -183,5 +185,6 @@ def _graph(first: np.ndarray, second: np.ndarray, probability: np.ndarray, **nam
         occupied=np.isfinite(probability[:, 0]),
         boundary=(first == OUTSIDE).any(axis=1),
         atom=np.where(np.isfinite(probability[:, 0]), site, -1),
-        **names,
+        species=species,
+        image=image,
     )

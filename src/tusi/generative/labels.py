@@ -15,10 +15,10 @@ CERTAIN = 1e-6
 
 TINY = 1e-12
 
-WIDEST_FIELD, N_BISECTIONS = 16.0, 40
-"""Bracket (kT) beyond the flips' energies, and halvings of it, in which the field of a composition is sought."""
+WIDEST_FIELD, MOST_STEPS, FIELD_TOLERANCE = 16.0, 60, 1e-4
+"""Bracket (kT) beyond the flips' energies in which the field of a composition is sought, steps, and its precision."""
 
-N_SWEEPS = 8
+N_SWEEPS = 6
 """Gibbs sweeps from an independent draw; label probabilities leave little to equilibrate."""
 
 
@@ -89,13 +89,18 @@ def mislabel(
 
 
 def _fields(flips: np.ndarray, prior: float) -> np.ndarray:
-    """Return for each draw the field at which the mean conditional probability is the prior, by bisection."""
+    """Return for each draw the field at which the mean conditional probability is the prior: Newton, kept in bounds."""
     low, high = flips.min(axis=1) - WIDEST_FIELD, flips.max(axis=1) + WIDEST_FIELD
-    for _ in range(N_BISECTIONS):
-        middle = 0.5 * (low + high)
-        above = expit(middle[:, None] - flips).mean(axis=1) > prior
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return 0.5 * (low + high)
+    fields = flips.mean(axis=1) + logit(prior)
+    for _ in range(MOST_STEPS):
+        probability = expit(fields[:, None] - flips)
+        excess = probability.mean(axis=1) - prior
+        if np.abs(excess).max() < FIELD_TOLERANCE:
+            break
+        low, high = np.where(excess > 0, low, fields), np.where(excess > 0, fields, high)
+        step = fields - excess / np.maximum((probability * (1 - probability)).mean(axis=1), TINY)
+        fields = np.where((step > low) & (step < high), step, 0.5 * (low + high))
+    return fields
 
 
 def _uncertain(window: Window) -> np.ndarray:

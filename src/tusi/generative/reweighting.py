@@ -10,10 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
-MIXTURE_ITERATIONS = 50
-"""Upper limit of the fixed-point iterations for the partition functions; overlapping nodes need about ten."""
+MIXTURE_ITERATIONS, MIXTURE_TOLERANCE = 50, 1e-4
+"""Limits of the fixed-point iterations for the log partition functions; overlapping nodes need about ten."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,25 +37,6 @@ class Pool:
     start: Int[np.ndarray, " segment"]
     observed: Float[np.ndarray, "segment parameter"]
     weight: Float[np.ndarray, " segment"]
-
-    def with_observed(self, observed: Float[np.ndarray, "segment parameter"]) -> "Pool":
-        """Return the same pool for other observed statistics of the same windows."""
-        return dataclasses.replace(self, observed=observed)
-
-    def select(self, segments: Int[np.ndarray, " chosen"], weight: float = 1.0) -> "Pool":
-        """Return the pool of these segments alone, each with this weight."""
-        ends = np.append(self.start, len(self.log_weight))
-        rows = np.concatenate([np.arange(ends[segment], ends[segment + 1]) for segment in segments])
-        lengths = (ends[1:] - ends[:-1])[segments]
-        return dataclasses.replace(
-            self,
-            statistics=self.statistics[rows],
-            log_weight=self.log_weight[rows],
-            multiplicity=self.multiplicity[rows],
-            start=np.concatenate([[0], np.cumsum(lengths)[:-1]]),
-            observed=self.observed[segments],
-            weight=np.full(len(segments), weight),
-        )
 
     def moments(
         self, couplings: Float[np.ndarray, " parameter"]
@@ -133,13 +113,19 @@ def _log_mixture(nodes: np.ndarray, rows: np.ndarray, count: np.ndarray) -> np.n
     """Return the log-density of each row in the mixture of the nodes, relative to the base measure."""
     exponent = -rows @ nodes.T
     log_count = np.log(count)
-    log_partition = logsumexp(exponent + log_count[:, None] - exponent.mean(axis=1)[:, None], axis=0)
+    log_partition = _log_sum(exponent + (log_count - exponent.mean(axis=1))[:, None], axis=0)
     for _ in range(MIXTURE_ITERATIONS):
-        mixture = logsumexp(exponent - log_partition, axis=1)
-        update = logsumexp(exponent + (log_count - mixture)[:, None], axis=0)
+        mixture = _log_sum(exponent - log_partition, axis=1)
+        update = _log_sum(exponent + (log_count - mixture)[:, None], axis=0)
         update -= update[0]
         change = np.abs(update - log_partition + log_partition[0]).max()
         log_partition = update
-        if change < 1e-6:
+        if change < MIXTURE_TOLERANCE:
             break
-    return logsumexp(exponent - log_partition, axis=1)
+    return _log_sum(exponent - log_partition, axis=1)
+
+
+def _log_sum(exponent: np.ndarray, axis: int) -> np.ndarray:
+    """Return log sum exp along an axis of finite numbers."""
+    highest = exponent.max(axis=axis, keepdims=True)
+    return np.log(np.exp(exponent - highest).sum(axis=axis)) + highest.squeeze(axis)

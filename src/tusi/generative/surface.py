@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from tusi.generative.clusters import cluster_histogram, finite_random_probability, random_probability
 from tusi.generative.crystal import periodic_graph
@@ -30,6 +30,8 @@ OVERREACH = 1.2
 
 DEGREE = 3
 """Degree of the polynomial in the couplings."""
+
+MOST_LOG_RATIO = 50.0
 
 TINY = 1e-300
 
@@ -68,7 +70,7 @@ class HistogramSurface:
         """Return the class probabilities at `centre + scale @ place`, at this composition or one close to it."""
         composition = self.composition if composition is None else composition
         log_ratio = _monomials(place)[0] @ self.coefficient
-        weight = random_probability(np.asarray(composition), self.classes) * np.exp(log_ratio)
+        weight = random_probability(np.asarray(composition), self.classes) * _safe_exp(log_ratio)
         return weight / weight.sum(axis=-1, keepdims=True)
 
 
@@ -138,7 +140,7 @@ class DistanceFit:
     value: Float[np.ndarray, "replica parameter"]
     squared: Float[np.ndarray, "replica image"]
     pooled: Float[np.ndarray, " replica"]
-    at_edge: np.ndarray
+    at_edge: Bool[np.ndarray, " replica"]
 
 
 def minimise_distance(
@@ -185,7 +187,7 @@ def minimise_distance(
         value=surfaces[0].centre + place @ surfaces[0].scale.T,
         squared=each,
         pooled=each @ share,
-        at_edge=(np.abs(place) >= 1.0 - 1e-9).any(axis=1),
+        at_edge=np.any(np.abs(place) >= 1.0 - 1e-9, axis=1),
     )
 
 
@@ -197,8 +199,8 @@ def distance_at(
 ) -> Float[np.ndarray, "replica image"]:
     """Return the squared distances at given couplings (kT); NaN where the surfaces do not reach."""
     place = np.linalg.solve(surfaces[0].scale, (couplings - surfaces[0].centre).T).T
-    inside = (np.abs(place) <= OVERREACH).all(axis=1)
-    return np.where(inside[:, None], _squared_distances(surfaces, histogram, composition)(place), np.nan)
+    inside = np.abs(place).max(axis=1, keepdims=True, initial=0.0) <= OVERREACH
+    return np.where(inside, _squared_distances(surfaces, histogram, composition)(place), np.nan)
 
 
 def _squared_distances(
@@ -210,12 +212,17 @@ def _squared_distances(
     def squared(place: np.ndarray) -> np.ndarray:
         values = _monomials(place)[0]
         angles = [
-            statistical_distance(histogram[:, k], random[k] * np.exp(values @ surface.coefficient))
+            statistical_distance(histogram[:, k], random[k] * _safe_exp(values @ surface.coefficient))
             for k, surface in enumerate(surfaces)
         ]
         return np.nan_to_num(np.stack(angles, axis=-1)) ** 2
 
     return squared
+
+
+def _safe_exp(log_ratio: np.ndarray) -> np.ndarray:
+    """Return the exponential of a log-ratio, bounded where a surface is asked far from where it was sampled."""
+    return np.exp(np.clip(log_ratio, -MOST_LOG_RATIO, MOST_LOG_RATIO))
 
 
 def _node(
