@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tusi.study import Analysis, AnalysisOptions
 
 _RESULT_SUFFIXES = (".h5", ".hdf5")
+_SHOWN = ("image", "columns", "clusters", "composition", "95 %", "precision", "warnings")
 
 
 def analyze(
@@ -108,11 +109,12 @@ def print_summary(analysis: "Analysis") -> None:
     for i, sentence in enumerate(analysis.verdict):
         console.print(Text(sentence, style="bold" if i == 0 else ""))
     head, *rows = summary_rows(analysis)
+    shown = [i for i, title in enumerate(head) if title in _SHOWN]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for i, title in enumerate(head):
-        table.add_column(Text(title), justify="left" if i == 0 else "right")
+    for i in shown:
+        table.add_column(Text(head[i]), justify="right" if i else "left", no_wrap=True)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(row[i]) for i in shown))
     console.print()
     console.print(table)
 

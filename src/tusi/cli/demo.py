@@ -10,6 +10,7 @@ from tusi.cli.console import output, told
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tusi.data import Atoms
     from tusi.datasets import SimulatedAlloy
     from tusi.study import Analysis
 
@@ -90,10 +91,21 @@ def truth_rows(analysis: "Analysis", alloys: "Sequence[SimulatedAlloy]") -> list
             rows.append((name, fixed(alloy.composition, 3), image.error, "", ""))
             continue
         low, high = map(float, image.species.fraction_interval[-1])
-        share = float(image.species.fraction[-1])
-        truth = alloy.composition
-        rows.append((name, fixed(truth, 3), fixed(share, 3), span(low, high, 3), _inside(low, truth, high)))
+        truth = true_fraction(image.species.atoms, alloy)
+        value = fixed(float(image.species.fraction[-1]), 3)
+        rows.append((name, fixed(truth, 3), value, span(low, high, 3), _inside(low, truth, high)))
     return rows
+
+
+def true_fraction(atoms: "Atoms", alloy: "SimulatedAlloy") -> float:
+    """Return the true fraction of the second species among the columns that were classified."""
+    import numpy as np
+    from scipy.spatial import cKDTree
+
+    classified = np.isfinite(atoms.species_probability).all(axis=1)
+    distance, nearest = cKDTree(alloy.truth.position).query(atoms.position[classified])
+    same = nearest[distance < alloy.recipe.spacing / 3]
+    return float(alloy.truth.species_probability[same, 1].mean()) if len(same) else float("nan")
 
 
 def _inside(low: float, truth: float, high: float) -> str:

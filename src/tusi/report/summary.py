@@ -61,8 +61,7 @@ def composition_of(analysis: Analysis, image: ImageAnalysis) -> tuple[str, str]:
         name = image.species.atoms.species[-1]
     else:
         return _MISSING, _MISSING
-    digits = min(4, max(3, digits_for((high - low) / 4)))
-    return f"{name} {fixed(value, digits)}", span(low, high, digits)
+    return f"{name} {fixed(value, 3)}", span(low, high, 3)
 
 
 def clusters_of(analysis: Analysis, image: ImageAnalysis) -> int | None:
