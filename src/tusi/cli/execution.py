@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tusi.execution import SerialExecutor
-
 if TYPE_CHECKING:
     from tusi.execution import Executor
 
@@ -13,6 +11,7 @@ if TYPE_CHECKING:
 @contextmanager
 def workers_for(n_items: int, *, workers: int | None, scheduler: str | None) -> Iterator["Executor"]:
     """Start what was asked for, or what is worth starting; stop it whatever ends the block."""
+    from tusi.execution import SerialExecutor
     from tusi.study.cluster import DaskExecutor, default_workers
 
     n_workers = default_workers(n_items) if workers is None and scheduler is None else workers

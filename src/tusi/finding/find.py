@@ -15,7 +15,7 @@ from tusi.finding.model import SpotModel, start_model
 from tusi.finding.presence import PresenceTest, presence_of, residual_candidates
 from tusi.finding.refinement import JointRefinement, fit_background, refine, sweep
 from tusi.finding.result import Finding
-from tusi.finding.uncertainty import Uncertainty, amplitude_variance, state_uncertainty
+from tusi.finding.uncertainty import LARGE_MISFIT, Uncertainty, amplitude_variance, state_uncertainty
 
 MERGE = 0.8
 """Two spots closer than this many widths are one."""
@@ -111,6 +111,11 @@ def find_atoms(
         return _nothing(grid, noise, model.background().T if along_y else model.background(), "no atoms found", notes)
     residual, weight, _ = model.weigh()
     known = state_uncertainty(model, residual, weight)
+    if known.noise > LARGE_MISFIT:
+        movement = _fit_misfit(model, residual, weight, refinement)
+        residual, weight, _ = model.weigh()
+        known = state_uncertainty(model, residual, weight, misfit=known.noise)
+        notes += (f"the spot model misses the image by {np.sqrt(known.noise):.1f} times the noise",)
     probability = presence_of(model, known.fisher_covariance[:, 2, 2], tiles, presence=presence)
     flags = _flags(model, known, movement)
     return _finding(grid, model, (known, probability, flags), noise=noise, notes=notes)
@@ -159,6 +164,14 @@ def _fit(
     return model, movement, tiles
 
 
+def _fit_misfit(model: SpotModel, residual: np.ndarray, weight: np.ndarray, refinement: JointRefinement) -> np.ndarray:
+    """Refine again with the misfit counted as noise, so that dark pixels do not rule; return the last movement."""
+    squared = np.multiply(residual, residual, out=model.buffer("misfit"))
+    excess = float(squared[weight > 0].mean() - (1 / weight[weight > 0]).mean())
+    model.noise = model.noise + np.array([0.0, 0.0, 1.0, 1.0, 0.0]) * max(excess, 0.0)
+    return refine(model, refinement)
+
+
 def _first_model(
     image: Float[np.ndarray, "y x"],
     noise: NoiseModel,
@@ -187,7 +200,8 @@ def _drop(model: SpotModel, tiles: Float[np.ndarray, "tile_y tile_x"], presence:
     """Drop spots that left the image, fell together, or are unlikely; return how many."""
     before = len(model.position)
     margin = OUTSIDE * model.width
-    model.keep(((model.position > -margin) & (model.position < np.array(model.image.shape) - 1 + margin)).all(axis=1))
+    inside = (model.position > -margin) & (model.position < np.array(model.image.shape) - 1 + margin)
+    model.keep(np.all(inside, axis=1))
     if len(model.position) > 1:
         pairs = cKDTree(model.position).query_pairs(MERGE * model.width, output_type="ndarray")
         first_weaker = model.amplitude[pairs[:, 0]] < model.amplitude[pairs[:, 1]]

@@ -96,7 +96,7 @@ def site_graph(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0, domain: i
         second_neighbours=_neighbours(cells, number, second_shell(vectors)),
         triangles=_triangles(first),
         species_probability=probability,
-        occupied=np.isfinite(probability).all(axis=1),
+        occupied=np.all(np.isfinite(probability), axis=1),
         boundary=(first == OUTSIDE).any(axis=1),
         atom=atom,
         species=atoms.species,
