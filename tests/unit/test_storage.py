@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+
 from tusi.data import Atoms, NoiseModel, SiteGraph, make_grid, storage
 from tusi.errors import InputError
 

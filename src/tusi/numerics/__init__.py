@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: spot fits, sparse normal equations, symmetry; no domain types. Import the module you need."""
