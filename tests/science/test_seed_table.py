@@ -33,13 +33,15 @@ ROUNDING = 0.5e-4
 def test_all_24_entries_follow_within_the_rounding_of_the_distance():
     right = 0
     for row, published in zip(DISTANCES, P_VALUES, strict=True):
-        for s2, n, p in zip(row, N_CLUSTERS, published, strict=True):
+        for s2, n, p in zip(row, N_CLUSTERS.tolist(), published, strict=True):
             low, high = (naive_goodness_of_fit(s2 + sign * ROUNDING, n) for sign in (1, -1))
             right += low - ROUNDING <= p <= high + ROUNDING
     for total, p, bic, k in zip(TOTALS, TOTAL_P_VALUES, CRITERIA, N_PARAMETERS, strict=True):
-        low, high = (naive_goodness_of_fit(total + sign * ROUNDING, N_CLUSTERS.sum(), 100) for sign in (1, -1))
+        low, high = (naive_goodness_of_fit(total + sign * ROUNDING, int(N_CLUSTERS.sum()), 100) for sign in (1, -1))
         right += low - ROUNDING <= p <= high + ROUNDING
-        low, high = (distance_information_criterion(total + sign * ROUNDING, N_CLUSTERS.sum(), k) for sign in (-1, 1))
+        low, high = (
+            distance_information_criterion(total + sign * ROUNDING, int(N_CLUSTERS.sum()), k) for sign in (-1, 1)
+        )
         right += low - 0.05 <= bic <= high + 0.05
     assert right == 24
 

@@ -112,11 +112,11 @@ class Replicas:
     """
 
     histogram: Int[np.ndarray, "replica image class"]
-    statistics: tuple[Float[np.ndarray, "replica parameter"], ...]
-    observed_statistics: tuple[Float[np.ndarray, "draw parameter"], ...]
-    observed_histogram: Int[np.ndarray, "draw image class"]
+    statistics: tuple[Float[np.ndarray, "replica _"], ...]
+    observed_statistics: tuple[Float[np.ndarray, "one _"], ...]
+    observed_histogram: Int[np.ndarray, "one image class"]
     predicted: Float[np.ndarray, "replica image statistic"]
-    observed_predicted: Float[np.ndarray, "draw image statistic"]
+    observed_predicted: Float[np.ndarray, "one image statistic"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 import numba
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from scipy.special import gammaln
 
 from tusi.generative.window import Window
@@ -29,7 +29,7 @@ def cluster_histogram(
 
 
 def random_probability(
-    composition: Float[np.ndarray, "*batch"], classes: RingClasses
+    composition: Float[np.ndarray, "*batch"] | float, classes: RingClasses
 ) -> Float[np.ndarray, "*batch class"]:
     """Return the probability of each class in an infinite random alloy of this composition.
 
@@ -56,11 +56,11 @@ def finite_random_probability(n_sites: int, n_counted: int, classes: RingClasses
 
 
 def centre_composition(
-    histogram: Float[np.ndarray, "*batch class"], classes: RingClasses
+    histogram: Real[np.ndarray, "*batch class"], classes: RingClasses
 ) -> Float[np.ndarray, "*batch"]:
     """Return the fraction of clusters whose centre holds the counted species; NaN without clusters."""
     with np.errstate(invalid="ignore"):
-        return (histogram @ (classes.centre == 1)) / histogram.sum(axis=-1)
+        return np.asarray((histogram @ (classes.centre == 1)) / histogram.sum(axis=-1))
 
 
 def _log_choose(n: int, k: np.ndarray | int) -> np.ndarray:

@@ -51,7 +51,7 @@ class Permutations:
     """
 
     histogram: Int[np.ndarray, "replica image class"]
-    statistics: tuple[Float[np.ndarray, "replica image parameter"], ...]
+    statistics: tuple[Float[np.ndarray, "replica image _"], ...]
     predicted: Float[np.ndarray, "replica image statistic"]
 
 
@@ -87,7 +87,7 @@ def random_distance(histogram: Int[np.ndarray, "*batch class"], n_ring: int) -> 
     """Return the squared statistical distance from the random alloy of the composition of the clusters' centres."""
     classes = ring_classes(n_ring)
     expected = random_probability(centre_composition(histogram, classes), classes)
-    return np.nan_to_num(statistical_distance(histogram, expected)) ** 2
+    return np.asarray(np.nan_to_num(statistical_distance(histogram, expected)) ** 2)
 
 
 def score_statistic(

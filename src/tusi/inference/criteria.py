@@ -140,17 +140,17 @@ def seed_table(
             got=f"shape {squared_distances.shape}",
         )
     free = n_classes - 1
-    totals = squared_distances @ n_clusters / n_clusters.sum()
+    n_total = float(n_clusters.sum())
+    totals = [float(total) for total in squared_distances @ n_clusters / n_total]
     return SeedTable(
         naive_p=tuple(
-            tuple(naive_goodness_of_fit(s2, n, free) for s2, n in zip(row, n_clusters, strict=True))
+            tuple(naive_goodness_of_fit(float(s2), float(n), free) for s2, n in zip(row, n_clusters, strict=True))
             for row in squared_distances
         ),
-        total_distance=tuple(float(total) for total in totals),
-        total_naive_p=tuple(naive_goodness_of_fit(total, n_clusters.sum(), free * len(n_clusters)) for total in totals),
+        total_distance=tuple(totals),
+        total_naive_p=tuple(naive_goodness_of_fit(total, n_total, free * len(n_clusters)) for total in totals),
         bic=tuple(
-            distance_information_criterion(total, n_clusters.sum(), k)
-            for total, k in zip(totals, n_parameters, strict=True)
+            distance_information_criterion(total, n_total, k) for total, k in zip(totals, n_parameters, strict=True)
         ),
         search_failed=tuple(pair for pair in nested if totals[pair[1]] > totals[pair[0]]),
     )

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 from scipy.stats import beta
 
 from tusi.errors import InputError
@@ -78,7 +78,10 @@ def reliability(
 
 
 def binomial_interval(
-    n_happened: Float[np.ndarray, "*cell"] | float, n_cases: Int[np.ndarray, "*cell"] | int, *, confidence: float = 0.95
+    n_happened: Real[np.ndarray, "*cell"] | float | np.integer,
+    n_cases: Int[np.ndarray, "*#cell"] | int | np.integer,
+    *,
+    confidence: float = 0.95,
 ) -> tuple[Float[np.ndarray, "*cell"], Float[np.ndarray, "*cell"]]:
     """Return the exact (Clopper-Pearson) interval of a fraction.
 

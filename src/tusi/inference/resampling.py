@@ -1,10 +1,10 @@
 """p-values from replicas of the null hypothesis: permutations and parametric bootstrap."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 
-def resampling_p_value(observed: float, replicas: Float[np.ndarray, " replica"], *, tolerance: float = 1e-9) -> float:
+def resampling_p_value(observed: float, replicas: Real[np.ndarray, " replica"], *, tolerance: float = 1e-9) -> float:
     """Return `(1 + b) / (1 + n)` with b the replicas that are as extreme as the observed value, ties included.
 
     Exact for exchangeable replicas (a permutation test): the chance of p <= alpha under the null is at most alpha.
@@ -40,7 +40,7 @@ def resampling_p_value(observed: float, replicas: Float[np.ndarray, " replica"],
 
 
 def quantile_band(
-    replicas: Float[np.ndarray, "replica *rest"], *, confidence: float = 0.95
+    replicas: Real[np.ndarray, "replica *rest"], *, confidence: float = 0.95
 ) -> tuple[Float[np.ndarray, "*rest"], Float[np.ndarray, "*rest"]]:
     """Return the central band that holds this fraction of the replicas.
 
@@ -52,4 +52,4 @@ def quantile_band(
         Fraction inside.
     """
     low, high = np.quantile(replicas, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
-    return low, high
+    return np.asarray(low), np.asarray(high)

@@ -1,12 +1,12 @@
 """The statistical distance between two histograms, which the literature on lattice models fits by."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Real
 
 
 def statistical_distance(
-    first: Float[np.ndarray, "*batch bin"], second: Float[np.ndarray, "*batch bin"]
-) -> Float[np.ndarray, "*batch"]:
+    first: Real[np.ndarray, "*#batch bin"], second: Real[np.ndarray, "*#batch bin"]
+) -> Float[np.ndarray, "..."]:
     """Return the angle between two histograms, `arccos sum_k sqrt(p_k q_k)`.
 
     The square roots of probabilities lie on the unit sphere, where equal angles are equally hard to tell apart by
@@ -37,11 +37,11 @@ def statistical_distance(
         p = np.sqrt(first / first.sum(axis=-1, keepdims=True))
         q = np.sqrt(second / second.sum(axis=-1, keepdims=True))
     chord = np.sqrt(((p - q) ** 2).sum(axis=-1))
-    return 2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0))
+    return np.asarray(2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0)))
 
 
 def pooled_squared_distance(
-    squared: Float[np.ndarray, "*batch image"], n_clusters: Float[np.ndarray, " image"]
+    squared: Float[np.ndarray, "*batch image"], n_clusters: Real[np.ndarray, " image"]
 ) -> Float[np.ndarray, "*batch"]:
     """Return `S^2 = sum_k (N_k / N) s_k^2` over images; images without clusters do not count.
 
@@ -53,8 +53,6 @@ def pooled_squared_distance(
         Clusters in each image.
     """
     total = np.sum(n_clusters)
-    return (
-        np.where(n_clusters > 0, np.nan_to_num(squared), 0.0) @ n_clusters / total
-        if total
-        else squared.sum(-1) * np.nan
-    )
+    if not total:
+        return np.full(squared.shape[:-1], np.nan)
+    return np.asarray(np.where(n_clusters > 0, np.nan_to_num(squared), 0.0) @ n_clusters / total)
