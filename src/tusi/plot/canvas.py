@@ -23,6 +23,13 @@ _HEADER = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 def new_figure(width: float, height: float, *, layout: str | None = "constrained") -> Figure:
     """Return an empty transparent figure of this size in inches; without layout, axes stay where they are put.
 
+    Parameters
+    ----------
+    width, height
+        Size, in inches.
+    layout
+        "constrained", or `None`.
+
     Examples
     --------
     >>> new_figure(4, 3).get_size_inches().tolist()

@@ -59,7 +59,15 @@ def draw_lattice(axes: Axes, lattice: Lattice) -> Axes:
 
 
 def draw_vectors(axes: Axes, lattice: Lattice) -> Axes:
-    """Draw the two lattice vectors of the first domain, from the site nearest to its middle."""
+    """Draw the two lattice vectors of the first domain, from the site nearest to its middle.
+
+    Parameters
+    ----------
+    axes
+        Where to draw, over `draw_lattice`.
+    lattice
+        Sites of one image.
+    """
     if not len(lattice.vectors) or not len(lattice):
         return axes
     main = (lattice.domain == 0) & (lattice.index[:, 2] == 0)

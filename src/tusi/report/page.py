@@ -31,6 +31,11 @@ def write_report(analysis: Analysis, path: str | os.PathLike) -> Path:
     -------
     pathlib.Path
         `path`.
+
+    Examples
+    --------
+    >>> from tusi.study import load
+    >>> write_report(load("analysis.h5"), "analysis.html")  # doctest: +SKIP
     """
     return write_atomically(path, render_report(analysis).encode())
 
@@ -50,6 +55,11 @@ def render_report(analysis: Analysis) -> str:
     -------
     str
         The page.
+
+    Examples
+    --------
+    >>> from tusi.study import load
+    >>> page = render_report(load("analysis.h5"))  # doctest: +SKIP
     """
     title = ", ".join(image.file.name for image in analysis.images)
     sections = _sections(analysis)

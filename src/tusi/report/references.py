@@ -43,6 +43,11 @@ def citation(analysis: Analysis) -> tuple[str, ...]:
     -------
     tuple of str
         tusi itself, then the papers behind the methods that this analysis used.
+
+    Examples
+    --------
+    >>> from tusi.study import load
+    >>> citation(load("analysis.h5"))[0]  # doctest: +SKIP
     """
     version = dict(analysis.provenance.versions).get("tusi", "")
     found = [f"{_TUSI} Version {version}.", *_ALWAYS]

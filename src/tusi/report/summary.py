@@ -27,6 +27,11 @@ def summary_rows(analysis: Analysis) -> list[tuple[str, ...]]:
     -------
     list of tuple of str
         Titles, then one row per image.
+
+    Examples
+    --------
+    >>> from tusi.study import load
+    >>> titles, *rows = summary_rows(load("analysis.h5"))  # doctest: +SKIP
     """
     return [HEAD, *(_row(analysis, image) for image in analysis.images)]
 

@@ -56,6 +56,10 @@ def save(analysis: Analysis, path: str | os.PathLike, *, scratch: Path | None = 
     -------
     pathlib.Path
         `path`.
+
+    Examples
+    --------
+    >>> save(load("analysis.h5"), "copy.h5")  # doctest: +SKIP
     """
     return storage.save(analysis, path, classes=CLASSES, scratch=scratch)
 
@@ -77,6 +81,12 @@ def load(path: str | os.PathLike) -> Analysis:
     ------
     InputError
         The file is missing, damaged, of another kind, or from a newer version.
+
+    Examples
+    --------
+    >>> load("missing.h5")
+    Traceback (most recent call last):
+    tusi.errors.InputError: `path`: expected a result file; got no file 'missing.h5'.
     """
     found = storage.load(path, classes=CLASSES)
     if not isinstance(found, Analysis):
