@@ -77,7 +77,7 @@ types: $(VENV)/all.stamp ## Check types
 	$(BIN)/pyright
 
 docs: $(VENV)/all.stamp ## Build the documentation, running every page; warnings are errors
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -E -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
 check: lint types test docs ## All of the above that a change must pass
