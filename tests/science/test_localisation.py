@@ -139,7 +139,7 @@ def test_error_is_near_the_bound_and_intervals_cover(lattice):
     assert cell.recall >= 0.998
     assert cell.flagged <= 0.005
     assert cell.spread == pytest.approx((1.0, 1.0), abs=0.1)
-    assert 0.92 <= min(cell.coverage)
+    assert min(cell.coverage) >= 0.92
     assert max(cell.coverage) <= 0.98
 
 

@@ -149,7 +149,7 @@ def test_a_varying_background_is_followed():
 @pytest.mark.parametrize("joint", [True, False])
 def test_strategies_read_as_code(joint):
     refinement = JointRefinement(joint=joint)
-    assert eval(repr(refinement)) == refinement  # noqa: S307
+    assert eval(repr(refinement)) == refinement
     assert repr(LaplacianOfGaussian(width=2.0)) == "LaplacianOfGaussian(width=2.0, significance=3.5)"
 
 

@@ -26,6 +26,9 @@ OUTSIDE = 2.0
 REDETECT = 0.25
 """Detection is repeated when the fitted width differs from the assumed one by more than this fraction."""
 
+N_ROUGH = 3
+"""Steps of refinement before it is known which atoms are there."""
+
 MOST_DETECTIONS = 3
 """Detection is repeated at most so often."""
 
@@ -140,7 +143,7 @@ def _fit(
 ) -> tuple[SpotModel, np.ndarray, Float[np.ndarray, "tile_y tile_x"]]:
     """Detect, refine and select; return the model, each spot's last movement, and the residual's variance by tile."""
     detector, refinement, presence = options
-    rough = dataclasses.replace(refinement, max_iterations=min(4, refinement.max_iterations), tolerance=0.3)
+    rough = dataclasses.replace(refinement, max_iterations=min(N_ROUGH, refinement.max_iterations), tolerance=0.3)
     model = _first_model(image, noise, (detector, refinement, rough, presence))
     tiles = np.full((1, 1), noise.correlation_area)
     for _ in range(presence.max_passes):

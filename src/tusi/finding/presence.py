@@ -81,9 +81,7 @@ def matched_residual(
     misfit = np.multiply(weight, residual, out=model.buffer("misfit"))
     response = ndimage.gaussian_filter(misfit, width, mode="constant", output=model.buffer("derivative"))
     response *= 2 * np.pi * width**2
-    information = ndimage.gaussian_filter(
-        weight, width / np.sqrt(2), mode="constant", output=model.buffer("weighted")
-    )
+    information = ndimage.gaussian_filter(weight, width / np.sqrt(2), mode="constant", output=model.buffer("weighted"))
     information *= np.pi * width**2
     np.maximum(information, np.finfo(np.float64).tiny, out=information)
     response /= np.sqrt(information, out=misfit)

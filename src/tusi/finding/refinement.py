@@ -18,6 +18,9 @@ LARGEST_STEP = 0.5
 LARGEST_WIDENING = 0.2
 """The width changes at most by this factor's logarithm in one step."""
 
+N_FAST_ROUNDS = 6
+"""Sweeps over the spots that take the place of joint steps."""
+
 MOST_RETRIES = 6
 """A step that lowers the likelihood is damped and tried again so many times."""
 
@@ -43,7 +46,7 @@ class JointRefinement:
 
     n_sweeps: int = 2
     joint: bool = True
-    max_iterations: int = 12
+    max_iterations: int = 25
     tolerance: float = 0.05
 
 
@@ -79,8 +82,10 @@ def sweep(model: SpotModel, n_sweeps: int) -> None:
 def refine(model: SpotModel, refinement: JointRefinement) -> Float[np.ndarray, " atom"]:
     """Refine the model in place by joint steps; return how far each spot still moved in the last, in pixels."""
     movement = np.zeros(len(model.position))
-    if not refinement.joint or not len(model.position):
+    if not len(model.position):
         return movement
+    if not refinement.joint:
+        return _refine_one_by_one(model, min(refinement.max_iterations, N_FAST_ROUNDS))
     residual, weight, chi_square = model.weigh("0")
     damping = 0.0
     for iteration in range(1, refinement.max_iterations + 1):
@@ -100,4 +105,20 @@ def refine(model: SpotModel, refinement: JointRefinement) -> Float[np.ndarray, "
         noise = max(chi_square / model.image.size, 1.0) * model.correlation_area
         if float(step @ equations.gradient) < refinement.tolerance**2 * len(step) * noise:
             break
+    return movement
+
+
+def _refine_one_by_one(model: SpotModel, n_rounds: int) -> Float[np.ndarray, " atom"]:
+    """Alternate sweeps over the spots with steps of background and width; return the spots' last movement."""
+    movement = np.zeros(len(model.position))
+    for _ in range(n_rounds):
+        residual, weight, _ = model.weigh()
+        equations = normal_equations(model, residual, weight)
+        alone = dataclasses.replace(equations, pairs=equations.pairs[:0], blocks=equations.blocks[:0])
+        step = solve(alone, 0.0)
+        step[: 3 * len(model.position)] = 0.0
+        _apply(model, step)
+        before = model.position.copy()
+        sweep_spots(model.image, model.render(), model.noise, model.spots, model.ridge)
+        movement = np.hypot(*(model.position - before).T)
     return movement

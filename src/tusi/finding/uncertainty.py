@@ -69,8 +69,13 @@ def state_uncertainty(
     model: SpotModel,
     residual: Float[np.ndarray, "y x"],
     weight: Float[np.ndarray, "y x"],
+    *,
+    misfit: float | None = None,
 ) -> Uncertainty:
-    """Return the full covariance of every atom, with the line jitter estimated from the residual."""
+    """Return the full covariance of every atom, with the line jitter estimated from the residual.
+
+    `misfit` is the reduced chi-square against the noise alone, where `weight` counts the misfit as noise.
+    """
     own, pairs, blocks = information_blocks(model, weight)
     shift = model.buffer("derivative")
     shift[:] = 0.0
@@ -80,7 +85,7 @@ def state_uncertainty(
     gradient = np.einsum("yx,yx->y", weighted, residual)
     squared = np.multiply(residual, residual, out=model.buffer("misfit"))
     squared *= weight
-    response, first_row, misfit = row_responses(weighted, squared, model.spots)
+    response, first_row, own_misfit = row_responses(weighted, squared, model.spots)
     absorbed = np.zeros((len(model.image), 4 * response.shape[2] + 1))
     table = neighbour_table(pairs, len(model.position))
     covariance, shifted = local_inverse(own, blocks, table, (response, first_row), absorbed)
@@ -92,6 +97,7 @@ def state_uncertainty(
         chi_square=(float(squared.sum()), float(n_free)),
         correlation_area=model.correlation_area,
     )
+    noise = noise if misfit is None else misfit
     if noise > LARGE_MISFIT or model.correlation_area > LARGE_CORRELATION:
         deviation = np.sqrt(np.maximum(measured_inflation(model, residual, weight), 1.0))
     else:
@@ -103,7 +109,7 @@ def state_uncertainty(
         fisher_covariance=covariance,
         line_jitter=float(np.sqrt(variance)),
         noise=noise,
-        misfit=misfit,
+        misfit=own_misfit,
     )
 
 

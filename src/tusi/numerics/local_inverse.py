@@ -53,7 +53,10 @@ def cholesky_solve(matrix: Float[np.ndarray, "n n"], right: Float[np.ndarray, "n
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def gather(
-    own: np.ndarray, blocks: np.ndarray, table: tuple[np.ndarray, np.ndarray, np.ndarray], members: np.ndarray,
+    own: np.ndarray,
+    blocks: np.ndarray,
+    table: tuple[np.ndarray, np.ndarray, np.ndarray],
+    members: np.ndarray,
     matrix: np.ndarray,
 ) -> None:
     """Write the lower triangle of the information of a few atoms."""
@@ -71,6 +74,26 @@ def gather(
                         for q in range(3):
                             value = blocks[pair, p, q] if number[entry] > 0 else blocks[pair, q, p]
                             matrix[3 * k + p, 3 * other + q] = value
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_movement(inverse: np.ndarray, response: np.ndarray, shift: int, moved: np.ndarray) -> None:
+    """Add how row shifts move one atom by way of one neighbour, whose window starts `shift` rows into `moved`."""
+    n_rows = response.shape[1]
+    for p in range(3):
+        for q in range(3):
+            for row in range(max(0, -shift), min(n_rows, moved.shape[1] - shift)):
+                moved[p, row + shift] += inverse[q, p] * response[q, row]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def add_absorbed(response: np.ndarray, moved: np.ndarray, first_row: int, absorbed: np.ndarray) -> None:
+    """Add the information on row shifts that one atom takes away."""
+    n_rows = response.shape[1]
+    for row in range(min(n_rows, absorbed.shape[0] - first_row)):
+        for p in range(3):
+            for other in range(3 * n_rows):
+                absorbed[first_row + row, n_rows + other - row] += response[p, row] * moved[p, other]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -127,16 +150,10 @@ def local_inverse(
         moved[:] = 0.0
         for k in range(n):
             shift = first_row[members[k]] - first_row[atom] + n_rows
-            for p in range(3):
-                for q in range(3):
-                    for row in range(max(0, -shift), min(n_rows, 3 * n_rows - shift)):
-                        moved[p, row + shift] += right[3 * k + q, p] * response[members[k], q, row]
+            add_movement(right[3 * k : 3 * k + 3], response[members[k]], shift, moved)
         for axis in range(2):
             for other in range(2):
                 for row in range(3 * n_rows):
                     shift_covariance[atom, axis, other] += moved[axis, row] * moved[other, row]
-        for row in range(min(n_rows, absorbed.shape[0] - first_row[atom])):
-            for p in range(3):
-                for other in range(3 * n_rows):
-                    absorbed[first_row[atom] + row, n_rows + other - row] += response[atom, p, row] * moved[p, other]
+        add_absorbed(response[atom], moved, first_row[atom], absorbed)
     return covariance, shift_covariance

@@ -211,9 +211,11 @@ def node_information(
             block = partial @ (left * right)
             one = numbers[: n_y - step_y, max(0, -step_x) : n_x - max(0, step_x)]
             other = numbers[step_y:, max(0, step_x) : n_x + min(0, step_x)]
-            values.append(block.ravel()), rows.append(one.ravel()), columns.append(other.ravel())
-            if step_y:
-                values.append(block.ravel()), rows.append(other.ravel()), columns.append(one.ravel())
+            links = [(one, other), (other, one)] if step_y else [(one, other)]
+            for row, column in links:
+                values.append(block.ravel())
+                rows.append(row.ravel())
+                columns.append(column.ravel())
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return sparse.csr_array(entries, shape=(n_y * n_x, n_y * n_x))
 

@@ -1,7 +1,5 @@
 """What shifts of the image rows do to spots, and how large they are: the scan noise of a scanning microscope."""
 
-import math
-
 import numpy as np
 from jaxtyping import Float, Int
 from numba import njit
@@ -58,7 +56,7 @@ def row_responses(
     position, amplitude, width, radius = spots
     side = int(2 * radius) + 3
     e_y, e_x, d_y, d_x = np.empty(side), np.empty(side), np.empty(side), np.empty(side)
-    n_rows = int(math.floor(2 * radius)) + 1
+    n_rows = int(2 * radius) + 1
     response, misfit = np.zeros((position.shape[0], 3, n_rows)), np.zeros(position.shape[0])
     first_row = np.zeros(position.shape[0], dtype=np.int64)
     for atom in range(position.shape[0]):
