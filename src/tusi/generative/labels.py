@@ -46,23 +46,26 @@ def draw_labels_given(
 
     The probabilities that came with the sites are posteriors under independent sites of the mean composition; that
     prior is divided out and replaced by the model's conditional probability, with a field that keeps its mean
-    composition. Gibbs sweeps over the free sites; border sites keep their own probability. One row of couplings (kT)
-    per draw.
+    composition. Gibbs sweeps over all sites; of the surroundings of a border site only what was seen acts on it, and it
+    has a field of its own. One row of couplings (kT) per draw.
     """
     species = draw_labels(window, len(couplings), rng=rng)
-    sites = np.flatnonzero(_uncertain(window) & window.free)
-    if not len(sites) or not len(model.terms):
+    uncertain = _uncertain(window)
+    if not uncertain.any() or not len(model.terms):
         return species
     narrow = window.only(model)
-    prior = float(np.clip(narrow.probability[narrow.free].mean(), CERTAIN, 1 - CERTAIN))
-    evidence = logit(narrow.probability[sites]) - logit(prior)
     energy = np.ascontiguousarray(np.diff(model.table @ couplings.T, axis=1).transpose(2, 0, 1))
+    near = (narrow.start, narrow.others, narrow.entry_kind, energy)
     states = np.concatenate([species, np.zeros((len(species), 1), np.int8)], axis=1)
     for _ in range(N_SWEEPS):
-        flips = np.einsum("dsk,dk->ds", narrow.flips(model, states[:, :-1]), couplings)
-        fields = _fields(flips, prior)
-        thresholds = logit(rng.random((len(species), len(sites))))
-        _gibbs(states, sites, evidence, fields, (narrow.start, narrow.others, narrow.entry_kind, energy), thresholds)
+        for group in (window.free, window.occupied & ~window.free):
+            chosen = np.flatnonzero(group & uncertain)
+            if len(chosen):
+                prior = float(np.clip(window.probability[group].mean(), CERTAIN, 1 - CERTAIN))
+                flips = narrow.flips(model, states[:, :-1], np.flatnonzero(group))
+                fields = _fields(np.einsum("dsk,dk->ds", flips, couplings), prior)
+                margin = fields[:, None] + logit(window.probability[chosen]) - logit(prior)
+                _gibbs(states, chosen, margin - logit(rng.random((len(species), len(chosen)))), near)
     return states[:, :-1].copy()
 
 
@@ -109,14 +112,14 @@ def _uncertain(window: Window) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True)
-def _gibbs(states, sites, evidence, fields, near, thresholds):
-    """Update every uncertain site of every draw once, in place."""
+def _gibbs(states, sites, margin, near):
+    """Update the given sites of every draw once, in place: species 1 where the margin exceeds the energy it costs."""
     start, others, entry_kind, energy = near
     for draw in range(states.shape[0]):
         state = states[draw]
         for place in range(len(sites)):
             site = sites[place]
-            log_odds = evidence[place] + fields[draw]
+            cost = 0.0
             for entry in range(start[site], start[site + 1]):
-                log_odds -= energy[draw, entry_kind[entry], state[others[entry, 0]] + state[others[entry, 1]]]
-            state[site] = 1 if thresholds[draw, place] < log_odds else 0
+                cost += energy[draw, entry_kind[entry], state[others[entry, 0]] + state[others[entry, 1]]]
+            state[site] = 1 if margin[draw, place] > cost else 0

@@ -76,17 +76,25 @@ class Window:
         return total
 
     def flips(
-        self, model: LatticeModel, species: Int[np.ndarray, "*replica site"]
-    ) -> Float[np.ndarray, "*replica free parameter"]:
-        """Return by how much T changes when a free site goes from species 0 to 1, the others as they are."""
+        self,
+        model: LatticeModel,
+        species: Int[np.ndarray, "*replica site"],
+        sites: Int[np.ndarray, " chosen"] | None = None,
+    ) -> Float[np.ndarray, "*replica chosen parameter"]:
+        """Return by how much T changes when a site goes from species 0 to 1, the others as they are.
+
+        For all free sites, or for the sites given.
+        """
         padded = np.concatenate([species, np.zeros((*species.shape[:-1], 1), species.dtype)], axis=-1)
         count = padded[..., self.others].sum(axis=-1)
         gain = np.diff(model.table, axis=1)[self.entry_kind, count]
-        sites = np.flatnonzero(self.free)
-        ends = np.stack([self.start[sites], self.start[sites + 1]], axis=1).ravel()
-        return np.add.reduceat(np.concatenate([gain, np.zeros_like(gain[..., :1, :])], axis=-2), ends, axis=-2)[
-            ..., ::2, :
-        ]
+        sites = np.flatnonzero(self.free) if sites is None else sites
+        if not gain.size or not len(sites):
+            return np.zeros((*species.shape[:-1], len(sites), len(model.terms)))
+        first, last = self.start[sites], self.start[sites + 1]
+        gain = np.concatenate([gain, np.zeros_like(gain[..., :1, :])], axis=-2)
+        sums = np.add.reduceat(gain, np.stack([first, last], axis=1).ravel(), axis=-2)[..., ::2, :]
+        return np.where((last > first)[:, None], sums, 0.0)
 
 
 @functools.lru_cache(maxsize=64)
