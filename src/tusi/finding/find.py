@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from tusi.data import AtomFlag, Atoms, NoiseModel, check_image, length_unit_of, pixel_size_of
 from tusi.finding.detection import LaplacianOfGaussian, detect, estimate_width
 from tusi.finding.model import SpotModel, start_model
-from tusi.finding.presence import PresenceTest, presence_of, residual_candidates
+from tusi.finding.presence import PresenceTest, inflation_map, presence_of, residual_candidates
 from tusi.finding.refinement import JointRefinement, fit_background, refine, sweep
 from tusi.finding.result import Finding
 from tusi.finding.uncertainty import LARGE_MISFIT, Uncertainty, amplitude_variance, state_uncertainty
@@ -37,6 +37,9 @@ EDGE_WIDTHS, OVERLAP_WIDTHS = 2.0, 2.0
 
 STILL_MOVING, STILL_WIDTHS = 0.3, 0.01
 """Atoms are flagged when their last step exceeds so many of their standard errors, and of the spot's widths."""
+
+FILTERED, DARKEST_SHARE = 2.0, 0.3
+"""Beyond this correlation area an image counts as filtered, and its darkest pixels have this share of the variance."""
 
 POOR_FIT_FACTOR = 3.0
 """Atoms whose misfit exceeds the median atom's by this factor are flagged."""
@@ -109,6 +112,7 @@ def find_atoms(
     notes: tuple[str, ...] = ()
     if noise is None:
         noise, notes = _estimate_noise(grid)
+        noise = _without_certain_pixels(noise, image)
     model, movement, tiles = _fit(image, noise, (detector, refinement, presence))
     if not len(model.position):
         return _nothing(grid, noise, model.background().T if along_y else model.background(), "no atoms found", notes)
@@ -136,6 +140,17 @@ def _estimate_noise(grid: xr.DataArray) -> tuple[NoiseModel, tuple[str, ...]]:
     return noise, tuple(str(warning.message) for warning in caught)
 
 
+def _without_certain_pixels(noise: NoiseModel, image: Float[np.ndarray, "y x"]) -> NoiseModel:
+    """Return the noise with a floor where the image was filtered: a dark pixel holds its neighbours' noise too.
+
+    The pixel variance then no longer follows the pixel's own mean, and pixels near the offset would rule the fit.
+    """
+    if noise.correlation_area < FILTERED:
+        return noise
+    floor = DARKEST_SHARE * float(noise.variance(image).mean())
+    return dataclasses.replace(noise, read_variance=max(noise.read_variance, floor))
+
+
 def _fit(
     image: Float[np.ndarray, "y x"],
     noise: NoiseModel,
@@ -145,23 +160,23 @@ def _fit(
     detector, refinement, presence = options
     rough = dataclasses.replace(refinement, max_iterations=min(N_ROUGH, refinement.max_iterations), tolerance=0.3)
     model = _first_model(image, noise, (detector, refinement, rough, presence))
-    tiles = np.full((1, 1), noise.correlation_area)
+    noise_alone = np.full((1, 1), noise.correlation_area)
     for _ in range(presence.max_passes):
         residual, weight, _ = model.weigh()
-        position, amplitude, tiles = residual_candidates(
-            model, (residual, weight), presence=presence, correlation_area=noise.correlation_area
-        )
+        position, amplitude = residual_candidates(model, (residual, weight), noise_alone, presence=presence)
         before = len(model.position)
         if not len(position):
             break
         model.add(position, amplitude)
         sweep(model, refinement.n_sweeps)
-        _drop(model, tiles, presence)
+        _drop(model, noise_alone, presence)
         refine(model, rough)
-        _drop(model, tiles, presence)
+        _drop(model, noise_alone, presence)
         if len(model.position) <= before:
             break
     movement = refine(model, refinement)
+    residual, weight, _ = model.weigh()
+    tiles = inflation_map(model, (residual, weight), correlation_area=noise.correlation_area)
     if _drop(model, tiles, presence):
         movement = refine(model, refinement)
     return model, movement, tiles

@@ -89,13 +89,16 @@ def matched_residual(
 
 
 def inflation_map(
-    significance: Float[np.ndarray, "y x"], *, width: float, correlation_area: float
+    model: SpotModel, images: tuple[np.ndarray, np.ndarray], *, correlation_area: float
 ) -> Float[np.ndarray, "tile_y tile_x"]:
     """Return, tile by tile, the variance of the matched residual, by its median; at least that of the noise.
 
     A column must stand out of what the model leaves over around it, be that noise or the misfit of the spot's shape.
+    Meaningful once all columns are in the model: those that are not would count as misfit. `images` are the residual
+    and the inverse variance of every pixel.
     """
-    side = max(int(TILE_WIDTHS * width), 8)
+    significance, _ = matched_residual(model, *images)
+    side = max(int(TILE_WIDTHS * model.width), 8)
     n_tiles = [max(1, size // side) for size in significance.shape]
     rows = np.array_split(np.arange(significance.shape[0]), n_tiles[0])
     columns = np.array_split(np.arange(significance.shape[1]), n_tiles[1])
@@ -126,20 +129,23 @@ def glare(
 
 
 def residual_candidates(
-    model: SpotModel, images: tuple[np.ndarray, np.ndarray], *, presence: PresenceTest, correlation_area: float
-) -> tuple[Float[np.ndarray, "candidate 2"], Float[np.ndarray, " candidate"], Float[np.ndarray, "tile_y tile_x"]]:
-    """Return the significant maxima of the residual, and the residual's own variance tile by tile.
+    model: SpotModel,
+    images: tuple[np.ndarray, np.ndarray],
+    tiles: Float[np.ndarray, "tile_y tile_x"],
+    *,
+    presence: PresenceTest,
+) -> tuple[Float[np.ndarray, "candidate 2"], Float[np.ndarray, " candidate"]]:
+    """Return the significant maxima of the residual and their amplitudes.
 
-    `images` are the residual and the inverse variance of every pixel.
+    `images` are the residual and the inverse variance of every pixel, `tiles` the residual's variance tile by tile.
     """
     z, information = matched_residual(model, *images)
-    tiles = inflation_map(z, width=model.width, correlation_area=correlation_area)
     peaks = local_maxima(z, presence.significance * np.sqrt(tiles.min()))
     rows = tuple(peaks.T)
     shape_part = (presence.shape_error * glare(peaks, model, exclude_self=False)) ** 2 * information[rows]
     strong = z[rows] > presence.significance * np.sqrt(look_up(tiles, z.shape, peaks) + shape_part)
     peaks, rows = peaks[strong], tuple(peaks[strong].T)
-    return subpixel_peaks(z, peaks), z[rows] / np.sqrt(information[rows]), tiles
+    return subpixel_peaks(z, peaks), z[rows] / np.sqrt(information[rows])
 
 
 def presence_of(
