@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from tusi.generative.clusters import centre_composition, cluster_histogram
 from tusi.generative.labels import draw_labels_given, mislabel, most_likely_labels
@@ -207,7 +207,7 @@ def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
         evidence=evidence,
         covariance=covariance,
         interval=_intervals(fit, widening, job.settings.confidence) + (value - fit.value)[:, None],
-        zero_p=chi2.sf(value**2 / np.diag(covariance), 1),
+        zero_p=chdtrc(1, value**2 / np.diag(covariance)),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import brentq
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from tusi.generative.labels import draw_labels_given
 from tusi.generative.models import LatticeModel
@@ -200,7 +200,7 @@ def profile_interval(fit: LikelihoodFit, parameter: int, *, confidence: float = 
     the couplings is not rejected.
     """
     top, _, _ = fit.pool.log_likelihood(fit.value)
-    drop = chi2.ppf(confidence, 1) / 2
+    drop = chdtri(1, 1 - confidence) / 2
     error = np.sqrt(invert(fit.information)[parameter, parameter])
 
     def excess(position: float) -> float:

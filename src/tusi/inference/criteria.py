@@ -7,7 +7,7 @@ beside a calibrated one.
 import dataclasses
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 from tusi.errors import InputError
 
@@ -29,7 +29,7 @@ def naive_goodness_of_fit(squared_distance: float, n_clusters: float, degrees_of
     >>> round(naive_goodness_of_fit(0.0325, 466), 4)
     0.0001
     """
-    return float(chi2.sf(4.0 * n_clusters * squared_distance, degrees_of_freedom))
+    return float(chdtrc(degrees_of_freedom, 4.0 * n_clusters * squared_distance))
 
 
 def distance_information_criterion(squared_distance: float, n_clusters: float, n_parameters: int) -> float:

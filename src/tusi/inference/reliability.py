@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from tusi.errors import InputError
 
@@ -100,9 +100,9 @@ def binomial_interval(
     """
     n_happened, n_cases = np.asarray(n_happened, float), np.asarray(n_cases, float)
     tail = (1 - confidence) / 2
-    low = np.where(n_happened > 0, beta.ppf(tail, np.maximum(n_happened, 1), n_cases - n_happened + 1), 0.0)
+    low = np.where(n_happened > 0, betaincinv(np.maximum(n_happened, 1), n_cases - n_happened + 1, tail), 0.0)
     missed = n_cases - n_happened
-    high = np.where(missed > 0, beta.ppf(1 - tail, n_happened + 1, np.maximum(missed, 1)), 1.0)
+    high = np.where(missed > 0, betaincinv(n_happened + 1, np.maximum(missed, 1), 1 - tail), 1.0)
     return low, high
 
 
