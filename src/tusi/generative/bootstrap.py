@@ -31,7 +31,7 @@ from tusi.numerics.symmetry import ring_classes
 N_LABEL_PASSES, N_AVERAGED = 4, 3
 """Times that the labels are drawn again at the couplings just fitted, and how many of the last ones are averaged."""
 
-MOST_MISSING = 0.7
+MOST_MISSING, TINY = 0.7, 1e-12
 """Share of the information that labels may miss before the passes over them are no longer sped up in full."""
 
 N_RECENTRES, MOST_AT_EDGE = 2, 0.05
@@ -83,6 +83,8 @@ class FittedCouplings:
         Those draws.
     covariance, interval, zero_p
         Covariance of the couplings, their intervals, and the p-value of each being zero with the others free.
+    missing_share
+        Largest share of the information on any combination of the couplings that uncertain labels take away.
     """
 
     value: Float[np.ndarray, " parameter"]
@@ -91,6 +93,7 @@ class FittedCouplings:
     covariance: Float[np.ndarray, "parameter parameter"]
     interval: Float[np.ndarray, "parameter 2"]
     zero_p: Float[np.ndarray, " parameter"]
+    missing_share: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -178,29 +181,33 @@ def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
     """Fit the couplings and state their uncertainty, that of the labels included.
 
     With uncertain labels the likelihood averages over draws of them, and they are drawn again from their posterior at
-    couplings drawn around each new fit (Monte Carlo EM with proper imputations); the spread of the scores between
-    draws is the information that the labels' uncertainty took away.
+    each new fit (Monte Carlo EM); the covariance of the scores between draws is the information that the labels'
+    uncertainty took away.
 
     References
     ----------
-    D. B. Rubin, *Multiple Imputation for Nonresponse in Surveys* (1987).
+    G. C. G. Wei and M. A. Tanner, J. Am. Stat. Assoc. 85, 699 (1990).
     T. A. Louis, J. R. Stat. Soc. B 44, 226 (1982).
     """
     species = tuple(draws[: job.n_imputations] for draws in job.species)
     evidence = Evidence(windows=job.windows, species=species)
     fit = maximise_likelihood(evidence, job.model, rng=rng, settings=job.settings)
-    covariance, ends = _with_label_uncertainty(evidence, fit), []
-    place = _accelerated(evidence, fit, np.zeros_like(fit.value))
+    missing = _missing_information(evidence, fit)
+    place, ends, losses = _accelerated(fit, missing, np.zeros_like(fit.value)), [], []
     for _ in range(N_LABEL_PASSES if job.n_imputations > 1 else 0):
-        couplings = rng.multivariate_normal(place, covariance, size=job.n_imputations, method="eigh")
-        couplings = np.clip(couplings, -COUPLING_LIMIT, COUPLING_LIMIT)
+        couplings = np.tile(np.clip(place, -COUPLING_LIMIT, COUPLING_LIMIT), (job.n_imputations, 1))
         species = tuple(draw_labels_given(window, job.model, couplings, rng=rng) for window in job.windows)
         evidence = Evidence(windows=job.windows, species=species)
         fit = maximise_likelihood(evidence, job.model, rng=rng, start=fit.value, settings=job.settings)
-        covariance, place = _with_label_uncertainty(evidence, fit), _accelerated(evidence, fit, place)
+        losses.append(_missing_information(evidence, fit))
+        missing = np.mean(losses[-N_AVERAGED:], axis=0)
+        place = _accelerated(fit, missing, place)
         ends.append(place)
     value = np.mean(ends[-N_AVERAGED:], axis=0) if ends else fit.value
-    widening = np.sqrt(np.diag(covariance) / np.diag(invert(fit.information)))
+    complete = invert(fit.information)
+    covariance = invert(fit.information - missing) + fit.monte_carlo_covariance
+    covariance = covariance + complete @ missing @ complete / evidence.n_draws
+    widening = np.sqrt(np.diag(covariance) / np.diag(complete))
     return FittedCouplings(
         value=value,
         fit=fit,
@@ -208,18 +215,12 @@ def fit_labels(job: ModelJob, rng: np.random.Generator) -> FittedCouplings:
         covariance=covariance,
         interval=_intervals(fit, widening, job.settings.confidence) + (value - fit.value)[:, None],
         zero_p=chdtrc(1, value**2 / np.diag(covariance)),
+        missing_share=float(np.linalg.eigvals(complete @ missing).real.max()),
     )
 
 
-def _with_label_uncertainty(evidence: Evidence, fit: LikelihoodFit) -> np.ndarray:
-    """Return the covariance of the couplings: complete-data, Monte Carlo, and between draws of the labels (Rubin)."""
-    within = invert(fit.information)
-    between = within @ _missing_information(evidence, fit) @ within
-    return within + fit.monte_carlo_covariance + (1.0 + 1.0 / evidence.n_draws) * between
-
-
 def _missing_information(evidence: Evidence, fit: LikelihoodFit) -> np.ndarray:
-    """Return the covariance of the complete-data score between draws of the labels."""
+    """Return the covariance of the complete-data score between draws of the labels (Louis)."""
     if evidence.n_draws == 1:
         return np.zeros_like(fit.information)
     _, mean, _ = fit.pool.moments(fit.value)
@@ -227,14 +228,14 @@ def _missing_information(evidence: Evidence, fit: LikelihoodFit) -> np.ndarray:
     return np.cov(scores, rowvar=False).reshape(fit.information.shape)
 
 
-def _accelerated(evidence: Evidence, fit: LikelihoodFit, before: np.ndarray) -> np.ndarray:
+def _accelerated(fit: LikelihoodFit, missing: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Return where the passes over the labels will end: each closes the observed share of the way that is left.
 
     `before` are the couplings at which the labels were drawn (none, at first).
     """
-    share = invert(fit.information) @ _missing_information(evidence, fit)
-    left = np.linalg.solve(np.eye(len(before)) - MOST_MISSING * np.tanh(share / MOST_MISSING), fit.value - before)
-    return before + left
+    share = invert(fit.information) @ missing
+    share = share * min(1.0, MOST_MISSING / max(float(np.linalg.norm(share, 2)), TINY))
+    return before + np.linalg.solve(np.eye(len(before)) - share, fit.value - before)
 
 
 def _intervals(fit: LikelihoodFit, widening: np.ndarray, confidence: float) -> np.ndarray:

@@ -26,6 +26,9 @@ MODEL_NAMES = ("random", "P1", "P2", "M")
 LEAST_FREE_SITES = 30
 """Windows with fewer free sites say little about couplings."""
 
+MOST_MISSING = 0.7
+"""Share of the information lost to uncertain labels above which it is said."""
+
 COLLINEAR = 0.9
 """Absolute correlation of two couplings above which they are reported as hard to tell apart."""
 
@@ -155,6 +158,7 @@ def fit_hamiltonians(
         evidence = _run(evidence, settings, rng=rng, executor=executor, progress=progress)
     for name, outcome in evidence.outcomes.items():
         notes += _identifiability(name, outcome.fitted.covariance)
+        notes += _uncertainty(name, outcome.fitted.missing_share)
     for category, text in notes:
         warnings.warn(text, category, stacklevel=2)
     return assemble(dataclasses.replace(evidence, notes=tuple(text for _, text in notes)))
@@ -256,6 +260,17 @@ def _identifiability(name: str, covariance: np.ndarray) -> list[tuple[type[TusiW
     if worst < COLLINEAR:
         return []
     text = f"The couplings of {name} are correlated by {worst:.2f}: only their combination is known from these images."
+    return [(IdentifiabilityWarning, text)]
+
+
+def _uncertainty(name: str, missing_share: float) -> list[tuple[type[TusiWarning], str]]:
+    """Return a note when the labels are so uncertain that little is left to learn from them."""
+    if missing_share < MOST_MISSING:
+        return []
+    text = (
+        f"The species are so uncertain that they take away {min(100 * missing_share, 100):.0f} % of the information on "
+        f"the couplings of {name}: its intervals are rough."
+    )
     return [(IdentifiabilityWarning, text)]
 
 

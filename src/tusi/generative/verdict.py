@@ -13,8 +13,11 @@ LEVEL = 0.05
 DISTANCE_TOLERANCE = 1e-4
 """Differences of the pooled squared distance below this are numerical."""
 
-GAIN_TOLERANCE = 0.5
+GAIN_TOLERANCE = 1.0
 """Differences of the log-likelihood (nats) below this are Monte Carlo noise."""
+
+MEANINGLESS = 3.0
+"""Standard errors (kT) above this are no measurement."""
 
 
 def judge(comparison: HamiltonianComparison) -> HamiltonianComparison:
@@ -42,6 +45,8 @@ def _couplings(fit: HamiltonianFit, temperature: float | None) -> str:
     """Say what the couplings of one model are and whether they were detected."""
     if not np.isfinite(fit.value).all():
         return f"{fit.model}: these images say nothing of the couplings."
+    if (fit.standard_error > MEANINGLESS).any():
+        return f"{fit.model}: these images say almost nothing of the couplings."
     scale, unit = (1.0, "kT") if temperature is None else (1e3 * BOLTZMANN * temperature, "meV")
     parts = []
     for name, value, error, (low, high) in zip(
@@ -86,7 +91,10 @@ def _comparisons(comparison: HamiltonianComparison) -> list[str]:
 def _failed_searches(comparison: HamiltonianComparison) -> list[str]:
     """Return a sentence for each larger model that came out worse than a smaller one it contains."""
     sentences = []
+    vague = {fit.model for fit in comparison.fits if not (fit.standard_error <= MEANINGLESS).all()}
     for test in comparison.nested_tests:
+        if vague & {test.smaller, test.larger}:
+            continue
         lost = comparison.fit(test.smaller).log_likelihood_gain - comparison.fit(test.larger).log_likelihood_gain
         if lost > GAIN_TOLERANCE or test.distance_gain < -DISTANCE_TOLERANCE:
             sentences.append(
