@@ -7,6 +7,7 @@ from tusi.finding.matching import Match, match_atoms
 from tusi.finding.presence import PresenceTest
 from tusi.finding.refinement import JointRefinement
 from tusi.finding.result import Finding
+from tusi.finding.sites import test_presence
 
 __all__ = [
     "Finding",
@@ -17,4 +18,5 @@ __all__ = [
     "find_atoms",
     "localisation_bound",
     "match_atoms",
+    "test_presence",
 ]

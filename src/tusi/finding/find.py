@@ -41,8 +41,8 @@ STILL_MOVING, STILL_WIDTHS = 0.3, 0.01
 FILTERED, DARKEST_SHARE = 2.0, 0.3
 """Beyond this correlation area an image counts as filtered, and its darkest pixels have this share of the variance."""
 
-POOR_FIT_FACTOR = 3.0
-"""Atoms whose misfit exceeds the median atom's by this factor are flagged."""
+POOR_FIT_FACTOR, POOR_FIT_SPREADS = 3.0, 8.0
+"""Atoms are flagged whose misfit exceeds the median by this factor, and by so many standard deviations of the others."""
 
 
 def find_atoms(
@@ -243,7 +243,10 @@ def _flags(model: SpotModel, known: Uncertainty, movement: Float[np.ndarray, " a
     if len(position) > 1:
         nearest = cKDTree(position).query(position, k=2)[0][:, 1]
         flags[nearest < OVERLAP_WIDTHS * width] |= int(AtomFlag.OVERLAPPING)
-    flags[known.misfit > POOR_FIT_FACTOR * np.median(known.misfit)] |= int(AtomFlag.POOR_FIT)
+    typical = np.median(known.misfit)
+    spread = 1.4826 * np.median(np.abs(known.misfit - typical))
+    poor = known.misfit > np.maximum(POOR_FIT_FACTOR * typical, typical + POOR_FIT_SPREADS * spread)
+    flags[poor] |= int(AtomFlag.POOR_FIT)
     saturation = model.noise[4]
     if np.isfinite(saturation):
         near = ndimage.maximum_filter(model.image >= saturation, size=2 * round(width) + 1)
