@@ -163,6 +163,23 @@ def test_uncertain_labels_are_marginalised():
     assert truth.composition_interval[0, 0] == truth.composition_interval[0, 1]
 
 
+def test_labels_that_say_nothing_give_couplings_that_say_nothing():
+    graph = images(0.0, compositions=(0.5,), size=14)[0]
+    blank = dataclasses.replace(graph, species_probability=np.full((len(graph), 2), 0.5))
+    quick = dataclasses.replace(QUICK, n_bootstrap=20, n_label_draws=20)
+    with pytest.warns(IdentifiabilityWarning, match=r"take away 100 % of the information on the couplings of P1"):
+        result = fit_hamiltonians([blank], models=("P1",), settings=quick, rng=np.random.default_rng(0))
+    assert result.fit("P1").standard_error[0] > 3
+    assert result.verdict[0] == "P1: these images say almost nothing of the couplings."
+
+
+def test_the_random_alloy_can_be_tested_alone():
+    result = fit_hamiltonians(images(0.0, size=10), models=("random",), settings=QUICK, rng=np.random.default_rng(0))
+    assert result.models == ("random",)
+    assert result.nested_tests == ()
+    assert len(result.verdict) == 1
+
+
 def test_couplings_that_cannot_be_told_apart_are_reported():
     graphs = images(1.0, compositions=(0.5,), size=14, seed=2)
     with warnings.catch_warnings(record=True) as caught:
