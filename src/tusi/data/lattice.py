@@ -61,6 +61,11 @@ class Lattice(Record):
         if len(np.unique(taken)) != len(taken):
             raise InputError("atom", expected="each atom on at most one site", got="an atom on two sites")
 
+    @property
+    def vacant(self) -> Bool[np.ndarray, " site"]:
+        """Sites without an atom that are more likely empty than filled by one that was missed."""
+        return (self.atom < 0) & (self.vacancy_probability >= 0.5)
+
     def to_dense(self, domain: int = 0) -> xr.DataArray:
         """Return the atom of each site of one domain as an array over (row, column, basis); -1 where there is none."""
         inside = self.domain == domain

@@ -20,6 +20,11 @@ def default_max_bytes() -> int:
     """Return the memory that reading one file may take unless the caller says otherwise, in bytes.
 
     A quarter of the physical memory, or of the control group's limit inside a container.
+
+    Examples
+    --------
+    >>> default_max_bytes() > 2**20
+    True
     """
     try:
         physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

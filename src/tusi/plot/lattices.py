@@ -40,7 +40,7 @@ def draw_lattice(axes: Axes, lattice: Lattice) -> Axes:
             rasterized=rasterized,
         )
         axes.add_collection(lines)
-    vacancy = lattice.atom < 0
+    vacancy = lattice.vacant
     for domain in np.unique(lattice.domain):
         colour = _DOMAINS[int(domain) % len(_DOMAINS)]
         for basis in np.unique(lattice.index[:, 2]):

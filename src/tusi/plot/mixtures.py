@@ -40,8 +40,8 @@ def draw_mixture(axes: Axes, fit: SpeciesFit, *, legend: bool = True) -> Axes:
     for values, drawn in ((corrected, _FILLED), (raw, _DASHED)):
         axes.stairs(np.sqrt(np.histogram(values / unit, edges)[0]), edges, **drawn)
     grid = np.linspace(edges[0], edges[-1], 400)
-    noise = np.sqrt(np.nanmedian(fit.atoms.intensity_variance[used] / fit.background[used] ** 2)) / unit
-    noise = float(noise) if np.isfinite(noise) else 0.0
+    measured = fit.measurement_variance
+    noise = 0.0 if measured is None or not used.any() else float(np.sqrt(np.median(measured[used]))) / unit
     total = np.zeros_like(grid)
     names = fit.atoms.species
     for k, (share, mean, deviation) in enumerate(zip(fit.fraction, fit.mean, fit.deviation, strict=True)):

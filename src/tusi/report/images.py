@@ -93,7 +93,7 @@ def _image_svg(number: int, image: ImageAnalysis) -> Markup:
         if atoms is not None and len(atoms):
             draw_atoms(axes, atoms, radius=disc_radius(image))
         if image.lattice is not None:
-            empty = image.lattice.atom < 0
+            empty = image.lattice.vacant
             draw_vacancies(axes, image.lattice.position[empty], radius=disc_radius(image))
     return figure_svg(figure, key=f"image-{number}", label=f"Image {image.file.name} with its atomic columns")
 
@@ -115,7 +115,7 @@ def _caption(analysis: Analysis, image: ImageAnalysis) -> str:
     if image.finding is not None:
         parts.append(f"{whole(len(image.finding.atoms))} columns found, median precision {precision_of(image)}")
     if image.lattice is not None:
-        parts.append(f"{whole(int((image.lattice.atom < 0).sum()))} vacancies")
+        parts.append(f"{whole(int(image.lattice.vacant.sum()))} vacancies")
     if image.region is not None:
         parts.append(f"region {image.region}")
     return "; ".join(parts) + "."

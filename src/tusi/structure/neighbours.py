@@ -60,7 +60,8 @@ def site_graph(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0, domain: i
     Returns
     -------
     SiteGraph
-        A site is occupied if it has an atom with finite species probabilities.
+        A site is occupied if it has an atom with finite species probabilities. A site without an atom that is more
+        likely filled than empty is occupied too, by a species that is not known: it has the mean composition.
 
     Raises
     ------
@@ -90,7 +91,9 @@ def site_graph(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0, domain: i
     cells = list(number)
     first = _neighbours(cells, number, first_shell(vectors))
     atom = lattice.atom[rows]
-    probability = np.where((atom >= 0)[:, None], atoms.species_probability[atom], np.nan)
+    known = np.where((atom >= 0)[:, None], atoms.species_probability[atom], np.nan)
+    unseen = (atom < 0) & ~lattice.vacant[rows]
+    probability = np.where(unseen[:, None], _composition(known), known)
     return SiteGraph(
         first_neighbours=first,
         second_neighbours=_neighbours(cells, number, second_shell(vectors)),
@@ -102,6 +105,12 @@ def site_graph(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0, domain: i
         species=atoms.species,
         image=lattice.image,
     )
+
+
+def _composition(probability: Float[np.ndarray, "site species"]) -> Float[np.ndarray, " species"]:
+    """Return the mean species probabilities of the sites where they are known."""
+    known = probability[np.isfinite(probability).all(axis=1)]
+    return known.mean(axis=0) if len(known) else np.full(probability.shape[1], np.nan)
 
 
 def _neighbours(

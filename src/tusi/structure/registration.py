@@ -115,6 +115,13 @@ def lattice_constant_of(lattice: Lattice, *, domain: int = 0) -> float:
     It is the side of the square or equilateral cell with the area of the measured one, to which shear in the scan
     contributes nothing in first order.
 
+    Parameters
+    ----------
+    lattice
+        A registered lattice.
+    domain
+        Number of the crystal domain.
+
     Examples
     --------
     >>> y, x = np.mgrid[:8, :8] * 3.0

@@ -18,7 +18,14 @@ from tusi.errors import CalibrationWarning, InputError, MetadataWarning
 from tusi.execution import stream
 from tusi.finding import Finding, find_atoms
 from tusi.io import read
-from tusi.structure import SpeciesFit, classify_species, lattice_constant_of, register_lattice, site_graph
+from tusi.structure import (
+    SpeciesFit,
+    classify_species,
+    judge_vacancies,
+    lattice_constant_of,
+    register_lattice,
+    site_graph,
+)
 from tusi.study.analysis import InputFile
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region, region_for
@@ -112,6 +119,7 @@ def _register(task: ImageTask, grid: xr.DataArray, finding: Finding) -> Register
     lattice = register_lattice(atoms, image=task.number)
     if not len(lattice):
         raise InputError("image", expected="atoms on a lattice", got=f"{len(atoms)} atoms without one")
+    lattice = judge_vacancies(lattice, grid, finding=finding)
     implied = implied_pixel_size(lattice, task.options.lattice_constant, pixel_size_of(grid))
     if implied is not None and length_unit_of(grid) == ANGSTROM:
         _check_scale(implied, pixel_size_of(grid))

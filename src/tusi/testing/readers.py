@@ -35,6 +35,14 @@ def check_reader(path: Path, *, folder: Path, n_truncations: int = 20) -> None:
     ------
     AssertionError
         The contract is broken; the message says where.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as scratch:
+    ...     np.save(f"{scratch}/image.npy", np.eye(32))
+    ...     (Path(scratch) / "damaged").mkdir()
+    ...     check_reader(Path(scratch) / "image.npy", folder=Path(scratch) / "damaged", n_truncations=3)
     """
     form, _ = recognise(path)
     reader = form.load_reader()
