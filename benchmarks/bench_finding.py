@@ -20,7 +20,7 @@ import numpy as np
 TABLE = Path(__file__).parents[1] / "docs" / "tables" / "finding.md"
 SETTINGS = (("square", 300.0), ("square", 3000.0), ("honeycomb", 300.0), ("honeycomb", 3000.0))
 SPACING = {"square": 16.0, "honeycomb": 14.2}
-PEER_SHAPE, LARGE_SHAPE = (256, 256), (1024, 1024)
+PEER_SHAPE, LARGE_SHAPE = (400, 400), (1024, 1024)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm
 
 from tusi.data import NoiseModel
 from tusi.numerics.peaks import SCALE_STEP, blob_energy, laplacian_of_gaussian, local_maxima, subpixel_peaks
@@ -83,9 +82,3 @@ def detect(
             break
     assert best is not None
     return best
-
-
-def chance_level(image: Float[np.ndarray, "y x"], width: float, probability: float) -> float:
-    """Return the significance that noise alone exceeds somewhere in the image with this probability."""
-    n_independent = max(image.size / (2 * np.pi * width**2), 1.0)
-    return float(norm.isf(probability / n_independent))

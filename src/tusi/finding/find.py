@@ -42,7 +42,7 @@ FILTERED, DARKEST_SHARE = 2.0, 0.3
 """Beyond this correlation area an image counts as filtered, and its darkest pixels have this share of the variance."""
 
 POOR_FIT_FACTOR, POOR_FIT_SPREADS = 3.0, 8.0
-"""Atoms are flagged whose misfit exceeds the median by this factor, and by so many standard deviations of the others."""
+"""Atoms are flagged whose misfit exceeds the median by this factor, and by so many spreads of all atoms' misfits."""
 
 
 def find_atoms(

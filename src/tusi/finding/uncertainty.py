@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import scipy.ndimage as ndimage
 from jaxtyping import Float
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from tusi.finding.equations import information_blocks
 from tusi.finding.model import SpotModel
@@ -130,7 +130,7 @@ def measured_inflation(
         kernel = ndimage.gaussian_filter(impulse, model.width, order=order, mode="constant")
         z = ndimage.gaussian_filter(weight * residual, model.width, order=order, mode="constant")
         z /= np.sqrt((kernel**2).sum() * ndimage.gaussian_filter(weight, model.width / np.sqrt(2), mode="nearest"))
-        measured[n] = (np.median(np.abs(z)) / norm.ppf(0.75)) ** 2
+        measured[n] = (np.median(np.abs(z)) / ndtri(0.75)) ** 2
     return measured / left_by_fit(model, weight)
 
 
