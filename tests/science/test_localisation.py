@@ -171,6 +171,15 @@ def test_scan_noise_of_a_position_is_the_weighted_mean_of_its_rows():
     assert np.median(deviation[:, 0]) < 0.04
 
 
+def test_a_column_missed_at_first_does_not_ruin_its_neighbours():
+    world = localisation_world("honeycomb", rng=np.random.default_rng(7), dose=300.0, shape=(400, 400))
+    finding = find_atoms(world.grid, noise=world.noise)
+    match = match_atoms(finding.atoms, world.truth, radius=world.width)
+    inside = _inside(world.truth.position[match.pairs[:, 1]], (400, 400), 2 * world.width)
+    assert inside.sum() == _inside(world.truth.position, (400, 400), 2 * world.width).sum()
+    assert np.abs(match.displacement[inside]).max() < 0.7
+
+
 @pytest.mark.science
 def test_every_setting_and_writes_the_table():
     cells = [measure(lattice, dose, shape=(1180, 1180)) for lattice in LATTICES for dose in DOSES]

@@ -26,6 +26,9 @@ OUTSIDE = 2.0
 REDETECT = 0.25
 """Detection is repeated when the fitted width differs from the assumed one by more than this fraction."""
 
+BRIGHT = 0.5
+"""A pass is repeated although it added nothing when a candidate exceeded this fraction of the median amplitude."""
+
 N_ROUGH = 3
 """Steps of refinement before it is known which atoms are there."""
 
@@ -172,7 +175,7 @@ def _fit(
         _drop(model, noise_alone, presence)
         refine(model, rough)
         _drop(model, noise_alone, presence)
-        if len(model.position) <= before:
+        if len(model.position) <= before and amplitude.max() < BRIGHT * model.typical_amplitude:
             break
     movement = refine(model, refinement)
     residual, weight, _ = model.weigh()

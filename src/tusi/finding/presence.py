@@ -15,6 +15,9 @@ TILE_WIDTHS = 30.0
 """Side of the tiles in which the fit's own misfit is measured, in spot widths."""
 
 
+RIPPLE, RIPPLE_WIDTHS = 0.5, 6.0
+"""A residual peak weaker than this fraction of another within so many widths waits until that one is fitted."""
+
 GLARE_WIDTHS = 4.0
 """Distance over which the glare of a bright spot fades, in spot widths."""
 
@@ -144,8 +147,20 @@ def residual_candidates(
     rows = tuple(peaks.T)
     shape_part = (presence.shape_error * glare(peaks, model, exclude_self=False)) ** 2 * information[rows]
     strong = z[rows] > presence.significance * np.sqrt(look_up(tiles, z.shape, peaks) + shape_part)
-    peaks, rows = peaks[strong], tuple(peaks[strong].T)
+    peaks = _without_ripples(peaks[strong], z[rows][strong], RIPPLE_WIDTHS * model.width)
+    rows = tuple(peaks.T)
     return subpixel_peaks(z, peaks), z[rows] / np.sqrt(information[rows])
+
+
+def _without_ripples(peaks: np.ndarray, z: Float[np.ndarray, " peak"], reach: float) -> np.ndarray:
+    """Return the peaks without those that a much stronger one has nearby: its neighbours moved towards the gap."""
+    if len(peaks) < 2:
+        return peaks
+    first, second = cKDTree(peaks).query_pairs(reach, output_type="ndarray").T
+    keep = np.ones(len(peaks), dtype=np.bool_)
+    keep[first[z[first] < RIPPLE * z[second]]] = False
+    keep[second[z[second] < RIPPLE * z[first]]] = False
+    return peaks[keep]
 
 
 def presence_of(
