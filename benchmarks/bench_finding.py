@@ -168,7 +168,7 @@ def main() -> None:
     lines = compare(arguments.peer_python)
     memory = {lattice: peak_memory(lattice) for lattice in ("square", "honeycomb")}
     lines += ["", *(f"Extra memory at 1024x1024, {name}: {value:.0f} MB at most." for name, value in memory.items())]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join(["# Finding beside atomap and trackpy", "", *lines]) + "\n"
     print(text)
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     partial = TABLE.with_suffix(".partial")

@@ -13,6 +13,7 @@ import pytest
 
 from tusi.data import AtomFlag
 from tusi.data.flags import has
+from tusi.data.storage import write_atomically
 from tusi.datasets import localisation_world
 from tusi.finding import JointRefinement, find_atoms, localisation_bound, match_atoms
 from tusi.imaging import Acquisition
@@ -214,6 +215,11 @@ def problems(cell: Cell) -> list[str]:
 def write_table(cells: list[Cell]) -> None:
     """Write the table that the documentation shows, all or nothing."""
     lines = [
+        "# Localisation on simulated images",
+        "",
+        "Settings of the atom-finding literature (see the notation page); `bound` is the Cramer-Rao bound of the fit's own",
+        "parameterisation, root mean square over the atoms away from the edges. `fast` fits without the joint step.",
+        "",
         "| lattice | dose | jitter, px | fit | atoms | precision | recall | bound, px | rms y | rms x | rms/bound "
         "| cover y | cover x | ellipse | flagged | edge |",
         "|" + " --- |" * 16,
@@ -227,6 +233,4 @@ def write_table(cells: list[Cell]) -> None:
             f"| {cell.ellipse:.3f} | {cell.flagged:.4f} | {cell.edge} |"
         )
     TABLE.parent.mkdir(parents=True, exist_ok=True)
-    partial = TABLE.with_suffix(".partial")
-    partial.write_text("\n".join(lines) + "\n")
-    partial.replace(TABLE)
+    write_atomically(TABLE, ("\n".join(lines) + "\n").encode())
