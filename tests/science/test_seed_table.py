@@ -37,27 +37,31 @@ def test_all_24_entries_follow_within_the_rounding_of_the_distance():
             low, high = (naive_goodness_of_fit(s2 + sign * ROUNDING, n) for sign in (1, -1))
             right += low - ROUNDING <= p <= high + ROUNDING
     for total, p, bic, k in zip(TOTALS, TOTAL_P_VALUES, CRITERIA, N_PARAMETERS, strict=True):
-        low, high = (naive_goodness_of_fit(total + sign * ROUNDING, int(N_CLUSTERS.sum()), 100) for sign in (1, -1))
+        low, high = (
+            naive_goodness_of_fit(total + sign * ROUNDING, int(N_CLUSTERS.sum()), degrees_of_freedom=100)
+            for sign in (1, -1)
+        )
         right += low - ROUNDING <= p <= high + ROUNDING
         low, high = (
-            distance_information_criterion(total + sign * ROUNDING, int(N_CLUSTERS.sum()), k) for sign in (-1, 1)
+            distance_information_criterion(total + sign * ROUNDING, int(N_CLUSTERS.sum()), n_parameters=k)
+            for sign in (-1, 1)
         )
         right += low - 0.05 <= bic <= high + 0.05
     assert right == 24
 
 
 def test_the_pooled_distances_follow_from_those_of_the_images():
-    table = seed_table(DISTANCES, N_CLUSTERS, N_PARAMETERS, nested=((0, 1), (1, 2), (1, 3)))
+    table = seed_table(DISTANCES, N_CLUSTERS, n_parameters=N_PARAMETERS, nested=((0, 1), (1, 2), (1, 3)))
     np.testing.assert_allclose(table.total_distance, TOTALS, atol=2 * ROUNDING)
     np.testing.assert_allclose(table.bic, CRITERIA, atol=0.4)
 
 
 def test_the_published_triangle_model_is_not_at_its_optimum():
     """It contains the pair model and yet came out worse, so no criterion can rank it."""
-    table = seed_table(DISTANCES, N_CLUSTERS, N_PARAMETERS, nested=((0, 1), (1, 2), (1, 3)))
+    table = seed_table(DISTANCES, N_CLUSTERS, n_parameters=N_PARAMETERS, nested=((0, 1), (1, 2), (1, 3)))
     assert table.search_failed == ((1, 3),)
 
 
 def test_the_uncalibrated_p_value_is_what_it_says():
     assert naive_goodness_of_fit(0.0, 100) == 1.0
-    assert naive_goodness_of_fit(0.01, 464, 2) == pytest.approx(np.exp(-2 * 464 * 0.01))
+    assert naive_goodness_of_fit(0.01, 464, degrees_of_freedom=2) == pytest.approx(np.exp(-2 * 464 * 0.01))

@@ -71,8 +71,12 @@ def test_quantile_band():
 
 def test_composite_criterion_is_akaikes_when_scores_obey_the_information_identity():
     information = np.array([[2.0, 0.5], [0.5, 1.0]])
-    assert composite_information_criterion(-100.0, information, information) == pytest.approx(204.0)
-    assert composite_information_criterion(-100.0, 2 * information, information) == pytest.approx(208.0)
+    assert composite_information_criterion(
+        -100.0, score_covariance=information, information=information
+    ) == pytest.approx(204.0)
+    assert composite_information_criterion(
+        -100.0, score_covariance=2 * information, information=information
+    ) == pytest.approx(208.0)
 
 
 def test_reliability_finds_probabilities_that_are_off():
@@ -108,4 +112,4 @@ def test_coverage_counts_ends_and_misses_nan():
 
 def test_seed_table_checks_its_shape():
     with pytest.raises(InputError, match="`squared_distances`: expected 1 models x 2 images"):
-        seed_table(np.zeros((2, 2)), np.array([1, 2]), (0,))
+        seed_table(np.zeros((2, 2)), np.array([1, 2]), n_parameters=(0,))

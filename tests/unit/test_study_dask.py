@@ -2,6 +2,7 @@
 
 import os
 import sys
+import types
 
 import cloudpickle
 import numpy as np
@@ -42,7 +43,18 @@ def _functions_of_this_file_travel_by_value():
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
-def test_two_workers_give_the_numbers_of_one_process_and_are_gone_afterwards():
+@pytest.fixture
+def function_that_workers_lack(monkeypatch):
+    """Return a function of a module that exists in this process alone."""
+    module = types.ModuleType("module_of_this_process_alone")
+    function = types.FunctionType(_environment.__code__, globals(), "environment")
+    function.__module__, function.__qualname__ = module.__name__, "environment"
+    monkeypatch.setattr(module, "environment", function, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return function
+
+
+def test_two_workers_give_the_numbers_of_one_process_and_are_gone_afterwards(function_that_workers_lack):
     items = list(range(37))
     expected = SerialExecutor().map(_draw, items, rng=np.random.default_rng(3))
     told: list[tuple[int, int]] = []
@@ -51,10 +63,8 @@ def test_two_workers_give_the_numbers_of_one_process_and_are_gone_afterwards():
         workers = executor.map(_environment, items)
         with pytest.raises(InputError, match="`item`: expected another; got 3"):
             executor.map(_fail_on_three, items)
-        cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-        with pytest.raises(ModuleNotFoundError):
-            executor.map(_environment, items)
-        cloudpickle.register_pickle_by_value(sys.modules[__name__])
+        with pytest.raises(ModuleNotFoundError, match="module_of_this_process_alone"):
+            executor.map(function_that_workers_lack, items)
         assert executor.map(_draw, items, rng=np.random.default_rng(3)) == expected
     assert told == [(n, 37) for n in range(1, 38)]
     assert len({pid for pid, _ in workers}) == 2

@@ -184,7 +184,10 @@ def _naive(gathered: Gathered, distances: Distances) -> np.ndarray:
     median = np.median(distances.draws, axis=0)
     free = len(gathered.classes) - 1
     return np.array(
-        [naive_goodness_of_fit(float(s2), int(n), free) for s2, n in zip(median, gathered.n_clusters, strict=True)]
+        [
+            naive_goodness_of_fit(float(s2), int(n), degrees_of_freedom=free)
+            for s2, n in zip(median, gathered.n_clusters, strict=True)
+        ]
     )
 
 
@@ -217,9 +220,11 @@ def _fit(gathered: Gathered, model: LatticeModel, distances: Distances) -> Hamil
         "parameters": model.parameters,
         "statistical_distance": total,
         "statistical_distance_interval": (float(low), float(high)),
-        "naive_p": naive_goodness_of_fit(total, int(n_clusters.sum()), (len(gathered.classes) - 1) * len(n_clusters)),
+        "naive_p": naive_goodness_of_fit(
+            total, int(n_clusters.sum()), degrees_of_freedom=(len(gathered.classes) - 1) * len(n_clusters)
+        ),
         "calibrated_p": calibrated,
-        "bic": distance_information_criterion(total, int(n_clusters.sum()), n_terms),
+        "bic": distance_information_criterion(total, int(n_clusters.sum()), n_parameters=n_terms),
         "log_likelihood_gain": float(gain),
         "gain_naive_p": 1.0 if not n_terms else float(chdtrc(n_terms, max(2 * gain, 0.0))),
         "gain_calibrated_p": 1.0 if not n_terms else _gain_p(gathered, model),

@@ -327,4 +327,6 @@ def _clic(job: ModelJob, couplings: np.ndarray, rng: np.random.Generator) -> flo
         for window, species in zip(narrow, first, strict=True)
     ]  # fmt: skip
     scores = pseudolikelihood_scores(fit, narrow, job.model, replicas)
-    return composite_information_criterion(fit.log_pseudolikelihood, np.cov(scores, rowvar=False), fit.information)
+    return composite_information_criterion(
+        fit.log_pseudolikelihood, score_covariance=np.cov(scores, rowvar=False), information=fit.information
+    )

@@ -89,6 +89,12 @@ def periodic_graph(shape: tuple[int, int], *, n_ring: int = 6) -> SiteGraph:
         Rows and columns.
     n_ring
         Coordination: 6 for a triangular lattice, 4 for a square one.
+
+    Examples
+    --------
+    >>> graph = periodic_graph((4, 5))
+    >>> len(graph), [len(bonds) for bonds in graph.pairs], bool(graph.boundary.any())
+    (20, [60, 60], False)
     """
     row, column = (index.ravel() for index in np.indices(shape))
 
@@ -158,6 +164,11 @@ def square_window(shape: tuple[int, int], *, height: int, width: int) -> np.ndar
     ------
     InputError
         The lattice is too small for it.
+
+    Examples
+    --------
+    >>> int(square_window((20, 30), height=8, width=9).sum())
+    72
     """
     rows = np.arange(height) + (shape[0] - height) // 2
     first = (shape[1] - width + height // 2) // 2 - np.arange(height) // 2

@@ -12,7 +12,7 @@ from scipy.special import chdtrc
 from tusi.errors import InputError
 
 
-def naive_goodness_of_fit(squared_distance: float, n_clusters: float, degrees_of_freedom: int = 25) -> float:
+def naive_goodness_of_fit(squared_distance: float, n_clusters: float, *, degrees_of_freedom: int = 25) -> float:
     """Return the p-value `chi2.sf(4 N S^2, degrees of freedom)` that treats overlapping clusters as independent.
 
     Parameters
@@ -32,7 +32,7 @@ def naive_goodness_of_fit(squared_distance: float, n_clusters: float, degrees_of
     return float(chdtrc(degrees_of_freedom, 4.0 * n_clusters * squared_distance))
 
 
-def distance_information_criterion(squared_distance: float, n_clusters: float, n_parameters: int) -> float:
+def distance_information_criterion(squared_distance: float, n_clusters: float, *, n_parameters: int) -> float:
     """Return `2 N S^2 + (k / 2) ln N`, the "BIC" of models fitted by statistical distance.
 
     Parameters
@@ -46,7 +46,7 @@ def distance_information_criterion(squared_distance: float, n_clusters: float, n
 
     Examples
     --------
-    >>> round(distance_information_criterion(0.0200, 1835, 0), 1)
+    >>> round(distance_information_criterion(0.0200, 1835, n_parameters=0), 1)
     73.4
     """
     if not n_clusters:
@@ -56,7 +56,7 @@ def distance_information_criterion(squared_distance: float, n_clusters: float, n
 
 
 def composite_information_criterion(
-    log_likelihood: float, score_covariance: np.ndarray, information: np.ndarray
+    log_likelihood: float, *, score_covariance: np.ndarray, information: np.ndarray
 ) -> float:
     """Return the composite-likelihood information criterion `-2 cl + 2 tr(J H^-1)`; smaller is better.
 
@@ -72,6 +72,11 @@ def composite_information_criterion(
     References
     ----------
     C. Varin and P. Vidoni, Biometrika 92, 519 (2005).
+
+    Examples
+    --------
+    >>> composite_information_criterion(-100.0, score_covariance=2 * np.eye(1), information=np.eye(1))
+    204.0
     """
     return float(-2.0 * log_likelihood + 2.0 * np.trace(score_covariance @ np.linalg.pinv(information, hermitian=True)))
 
@@ -101,8 +106,8 @@ class SeedTable:
 def seed_table(
     squared_distances: np.ndarray,
     n_clusters: np.ndarray,
-    n_parameters: tuple[int, ...],
     *,
+    n_parameters: tuple[int, ...],
     nested: tuple[tuple[int, int], ...] = (),
     n_classes: int = 26,
 ) -> SeedTable:
@@ -128,7 +133,7 @@ def seed_table(
 
     Examples
     --------
-    >>> table = seed_table(np.array([[0.0062, 0.0325]]), np.array([464, 466]), (0,))
+    >>> table = seed_table(np.array([[0.0062, 0.0325]]), np.array([464, 466]), n_parameters=(0,))
     >>> [round(p, 4) for p in table.naive_p[0]]
     [0.9901, 0.0001]
     """
@@ -144,13 +149,19 @@ def seed_table(
     totals = [float(total) for total in squared_distances @ n_clusters / n_total]
     return SeedTable(
         naive_p=tuple(
-            tuple(naive_goodness_of_fit(float(s2), float(n), free) for s2, n in zip(row, n_clusters, strict=True))
+            tuple(
+                naive_goodness_of_fit(float(s2), float(n), degrees_of_freedom=free)
+                for s2, n in zip(row, n_clusters, strict=True)
+            )
             for row in squared_distances
         ),
         total_distance=tuple(totals),
-        total_naive_p=tuple(naive_goodness_of_fit(total, n_total, free * len(n_clusters)) for total in totals),
+        total_naive_p=tuple(
+            naive_goodness_of_fit(total, n_total, degrees_of_freedom=free * len(n_clusters)) for total in totals
+        ),
         bic=tuple(
-            distance_information_criterion(total, n_total, k) for total, k in zip(totals, n_parameters, strict=True)
+            distance_information_criterion(total, n_total, n_parameters=k)
+            for total, k in zip(totals, n_parameters, strict=True)
         ),
         search_failed=tuple(pair for pair in nested if totals[pair[1]] > totals[pair[0]]),
     )

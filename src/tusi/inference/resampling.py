@@ -50,6 +50,12 @@ def quantile_band(
         First axis runs over replicas.
     confidence
         Fraction inside.
+
+    Examples
+    --------
+    >>> low, high = quantile_band(np.arange(1001.0))
+    >>> round(low.item(), 6), round(high.item(), 6)
+    (25.0, 975.0)
     """
     low, high = np.quantile(replicas, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return np.asarray(low), np.asarray(high)

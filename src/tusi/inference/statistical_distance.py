@@ -51,6 +51,11 @@ def pooled_squared_distance(
         Squared statistical distance of each image, the last axis running over images.
     n_clusters
         Clusters in each image.
+
+    Examples
+    --------
+    >>> pooled_squared_distance(np.array([0.01, 0.03]), np.array([100, 300])).item()
+    0.025
     """
     total = np.sum(n_clusters)
     if not total:

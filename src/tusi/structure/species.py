@@ -38,7 +38,7 @@ class IntensityMixture:
 
     most_classes: int = 3
     highest_degree: int = 4
-    contrast_exponent: tuple[float, float] = (1.2, 0.5)
+    contrast_exponent: tuple[float, float] = (1.2, 0.7)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
