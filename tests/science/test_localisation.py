@@ -217,8 +217,8 @@ def write_table(cells: list[Cell]) -> None:
     lines = [
         "# Localisation on simulated images",
         "",
-        "`bound` is the Cramer-Rao bound of the fit's own parameterisation, root mean square over the atoms away from the",
-        "edges; `fast` fits without the joint step.",
+        "`bound` is the Cramer-Rao bound of the fit's own parameterisation, root mean square over the atoms",
+        "away from the edges; `fast` fits without the joint step.",
         "",
         "| lattice | dose | jitter, px | fit | atoms | precision | recall | bound, px | rms y | rms x | rms/bound "
         "| cover y | cover x | ellipse | flagged | edge |",
