@@ -41,6 +41,8 @@ class SiteGraph(Record):
         Names of the species, in the order of the columns.
     image
         Number of the image.
+    name
+        What to call the image; its number when empty.
     """
 
     format_name: ClassVar[str] = "site-graph"
@@ -55,6 +57,12 @@ class SiteGraph(Record):
     atom: Int[np.ndarray, " site"] = array("site", dtype=np.int64)
     species: tuple[str, ...]
     image: int = 0
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What to call the image in a sentence."""
+        return self.name or f"image {self.image}"
 
     def _check(self) -> None:
         n_sites = len(self.boundary)

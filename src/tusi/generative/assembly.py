@@ -76,7 +76,7 @@ def assemble(gathered: Gathered) -> HamiltonianComparison:
     fits = tuple(_fit(gathered, model, each) for model, each in zip(gathered.models, distances, strict=True))
     return judge(
         HamiltonianComparison(
-            image_names=tuple(f"image {graph.image}" for graph in gathered.graphs),
+            image_names=tuple(graph.title for graph in gathered.graphs),
             models=tuple(model.name for model in gathered.models),
             fits=fits,
             nested_tests=_nested_tests(gathered, fits),

@@ -153,7 +153,7 @@ def fit_hamiltonians(
         temperature=settings.temperature,
         n_bootstrap=settings.n_bootstrap,
     )
-    notes = _scarcity(windows, draws, [graph.image for graph in graphs])
+    notes = _scarcity(windows, draws, [graph.title for graph in graphs])
     if evidence.informative:
         evidence = _run(evidence, settings, rng=rng, executor=executor, progress=progress)
     for name, outcome in evidence.outcomes.items():
@@ -239,16 +239,16 @@ def _informative(windows: Sequence[Window], draws: Sequence[np.ndarray]) -> list
 
 
 def _scarcity(
-    windows: Sequence[Window], draws: Sequence[np.ndarray], images: Sequence[int]
+    windows: Sequence[Window], draws: Sequence[np.ndarray], titles: Sequence[str]
 ) -> list[tuple[type[TusiWarning], str]]:
     """Return what must be said about windows that hold little."""
     notes: list[tuple[type[TusiWarning], str]] = []
-    for window, species, image in zip(windows, draws, images, strict=True):
+    for window, species, title in zip(windows, draws, titles, strict=True):
         n_free = int(window.free.sum())
         if n_free < LEAST_FREE_SITES:
-            notes.append((ScarceDataWarning, f"Image {image} has only {n_free} sites with complete surroundings."))
+            notes.append((ScarceDataWarning, f"{title} has only {n_free} sites with complete surroundings"))
         if n_free and not 0 < species[:, window.free].mean() < 1:
-            notes.append((ScarceDataWarning, f"Image {image} shows a single species and says nothing of couplings."))
+            notes.append((ScarceDataWarning, f"{title} shows a single species and says nothing of couplings"))
     return notes
 
 

@@ -166,18 +166,17 @@ class _Run:
         result = self.folder.load(_FINAL, 0, key)
         if result is None:
             graphs = [outcomes[i]["graph"].value for i in alive]
-            names = tuple(self.tasks[i].file.name for i in alive)
-            result = _captured(self._compare, graphs, names)
+            result = _captured(self._compare, graphs)
             if not result.error:
                 self.folder.save(_FINAL, 0, key, result)
         return result.value, result
 
-    def _compare(self, graphs: list[SiteGraph], names: tuple[str, ...]) -> HamiltonianComparison:
+    def _compare(self, graphs: list[SiteGraph]) -> HamiltonianComparison:
         options = self.tasks[0].options
         settings = options.settings or HamiltonianSettings()
         if options.temperature is not None:
             settings = dataclasses.replace(settings, temperature=options.temperature)
-        comparison = fit_hamiltonians(
+        return fit_hamiltonians(
             graphs,
             models=options.models,
             settings=settings,
@@ -185,7 +184,6 @@ class _Run:
             executor=self.executor,
             progress=self.told("Comparing models", 1),
         )
-        return dataclasses.replace(comparison, image_names=names)
 
     def told(self, label: str, n_items: int) -> Callable[[int, int], None] | None:
         """Return the progress callback of one step."""

@@ -154,9 +154,9 @@ def _species(task: ImageTask, registration: RegisteredAtoms) -> SpeciesFit:
     )
 
 
-def _graph(_task: ImageTask, registration: RegisteredAtoms, species: SpeciesFit) -> SiteGraph:
+def _graph(task: ImageTask, registration: RegisteredAtoms, species: SpeciesFit) -> SiteGraph:
     """Cut the window that a Hamiltonian sees."""
-    return site_graph(species.atoms, registration.lattice)
+    return dataclasses.replace(site_graph(species.atoms, registration.lattice), name=task.file.name)
 
 
 STEPS = (
@@ -187,7 +187,7 @@ STEPS = (
         label="Building site graphs",
         function=_graph,
         needs=("register", "species"),
-        reads=lambda task: (task.number,),
+        reads=lambda task: (task.number, task.file.name),
     ),
 )
 """The steps of one image, in order."""
