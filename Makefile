@@ -59,7 +59,7 @@ typecheck: $(VENV)/test.stamp ## Run the fast tests with every shape annotation 
 	TUSI_TYPECHECK=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not science" tests
 
 science: $(VENV)/test.stamp ## Run the full calibrations and write the tables that the docs show (long)
-	$(BIN)/python benchmarks/science.py --workers $(WORKERS)
+	$(BIN)/python benchmarks/science.py --workers $(WORKERS) --only "$(ONLY)"
 
 bench: $(VENV)/test.stamp ## Run the benchmarks that need no peer installed
 	$(BIN)/python benchmarks/bench_startup.py

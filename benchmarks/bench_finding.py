@@ -35,12 +35,12 @@ def score(position: np.ndarray, world) -> tuple[float, int]:
     return float(np.sqrt((match.displacement[inside] ** 2).mean())), int(inside.sum())
 
 
-def ours(world, *, joint: bool) -> tuple[np.ndarray, float]:
+def ours(world) -> tuple[np.ndarray, float]:
     """Return positions and CPU seconds."""
-    from tusi.finding import JointRefinement, find_atoms
+    from tusi.finding import find_atoms
 
     start = time.process_time()
-    finding = find_atoms(world.grid, noise=world.noise, refinement=JointRefinement(joint=joint))
+    finding = find_atoms(world.grid, noise=world.noise)
     return finding.atoms.position, time.process_time() - start
 
 
@@ -131,20 +131,16 @@ def compare(python: str | None) -> list[str]:
             if python is None
             else localisation_world(lattice, rng=np.random.default_rng(7), dose=dose, shape=PEER_SHAPE)
         )
-        ours(small, joint=True), ours(small, joint=False)
+        ours(small)
         rows = []
-        for label, image, joint in (
-            ("tusi, fast", world, False),
-            ("tusi, joint", world, True),
-            ("tusi, joint, small image", small, True),
-        ):
-            position, seconds = ours(image, joint=joint)
+        for label, image in (("tusi", world), ("tusi, small image", small)):
+            position, seconds = ours(image)
             rows.append((label, *score(position, image), 1000 * seconds / len(position)))
         if python is not None:
             for label, found in theirs(small, lattice, python).items():
                 position = np.array(found["position"]).reshape(-1, 2)
                 rows.append((label, *score(position, small), 1000 * found["seconds"] / max(len(position), 1)))
-        reference = rows[2][3]
+        reference = rows[1][3]
         for label, error, n_atoms, cost in rows:
             lines.append(
                 f"| {lattice}, {dose:g} e/px | {label} | {n_atoms} | {error:.4f} | {cost:.3g} "

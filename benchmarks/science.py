@@ -36,21 +36,29 @@ def title_of(table: Path) -> str:
     return next(lines, table.stem)
 
 
-def write_index(*, made_from: str, minutes: float) -> Path:
-    """List every table with its title."""
+def recorded(index: Path) -> dict[str, str]:
+    """Return what the present index says each table was made from."""
+    rows = (line.split(" | ") for line in index.read_text(encoding="utf-8").splitlines() if line.startswith("| ["))
+    return {row[0].split("](")[0].removeprefix("| ["): row[2].rstrip(" |") for row in rows}
+
+
+def write_index(*, made_from: str, since: float) -> Path:
+    """List every table with its title and the commit that it was made from; those written since are new."""
+    index = TABLES / "index.md"
+    origin = recorded(index) if index.exists() else {}
     tables = sorted(path for path in TABLES.glob("*.md") if path.name != "index.md")
+    origin |= {path.name: made_from for path in tables if path.stat().st_mtime >= since}
     versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
     lines = [
         "# Tables of the calibrations",
         "",
-        f"Written by `make science` from commit {made_from}, with Python {platform.python_version()} and {versions};",
-        f"it took {minutes:.0f} minutes.",
+        "`make science` writes the tables and notes the commit that each was made from; `make science ONLY=name`",
+        f"renews some of them. Last run with Python {platform.python_version()} and {versions}.",
         "",
-        "| file | what it shows |",
-        "| --- | --- |",
-        *(f"| [{path.name}]({path.name}) | {title_of(path)} |" for path in tables),
+        "| file | what it shows | made from |",
+        "| --- | --- | --- |",
+        *(f"| [{path.name}]({path.name}) | {title_of(path)} | {origin.get(path.name, 'unknown')} |" for path in tables),
     ]
-    index = TABLES / "index.md"
     index.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return index
 
@@ -61,7 +69,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="run only the tests whose names match (as pytest -k)")
     options = parser.parse_args()
     TABLES.mkdir(parents=True, exist_ok=True)
-    made_from, started = commit(), time.perf_counter()
+    made_from, started = commit(), time.time()
     command = [
         sys.executable,
         "-m",
@@ -75,7 +83,7 @@ def main() -> int:
         options.only,
     ]
     status = subprocess.run(command, cwd=ROOT, env=os.environ | {"TUSI_TABLES": str(TABLES)}, check=False).returncode
-    print(f"wrote {write_index(made_from=made_from, minutes=(time.perf_counter() - started) / 60).relative_to(ROOT)}")
+    print(f"wrote {write_index(made_from=made_from, since=started).relative_to(ROOT)}")
     return status
 
 

@@ -15,7 +15,7 @@ from tusi.data import AtomFlag
 from tusi.data.flags import has
 from tusi.data.storage import write_atomically
 from tusi.datasets import localisation_world
-from tusi.finding import JointRefinement, find_atoms, localisation_bound, match_atoms
+from tusi.finding import find_atoms, localisation_bound, match_atoms
 from tusi.imaging import Acquisition
 
 SEED = 20260101
@@ -38,7 +38,6 @@ class Cell:
     lattice: str
     dose: float
     line_jitter: float
-    joint: bool
     n_atoms: int
     precision: float
     recall: float
@@ -57,7 +56,7 @@ class Cell:
         return float(np.sqrt(np.mean(np.square(self.rms)))) / self.bound
 
 
-def measure(lattice, dose, *, shape, n_images=1, line_jitter=0.0, joint=True) -> Cell:
+def measure(lattice, dose, *, shape, n_images=1, line_jitter=0.0) -> Cell:
     """Find atoms in simulated images and compare with their truth; edge atoms are counted apart."""
     errors, deviations, distances = [], [], []
     n_found = n_truth = n_true = n_seen = n_flagged = n_edge = 0
@@ -68,7 +67,7 @@ def measure(lattice, dose, *, shape, n_images=1, line_jitter=0.0, joint=True) ->
             lattice, rng=rng, dose=Acquisition(dose=float(dose), line_jitter=line_jitter), shape=shape
         )
         start = time.process_time()
-        finding = find_atoms(world.grid, noise=world.noise, refinement=JointRefinement(joint=joint))
+        finding = find_atoms(world.grid, noise=world.noise)
         seconds += time.process_time() - start
         margin = 2 * world.width
         truth_inside = _inside(world.truth.position, shape, margin)
@@ -90,7 +89,6 @@ def measure(lattice, dose, *, shape, n_images=1, line_jitter=0.0, joint=True) ->
         lattice=lattice,
         dose=dose,
         line_jitter=line_jitter,
-        joint=joint,
         n_atoms=len(error),
         precision=n_true / max(n_found, 1),
         recall=n_seen / max(n_truth, 1),
@@ -184,7 +182,6 @@ def test_a_column_missed_at_first_does_not_ruin_its_neighbours():
 @pytest.mark.science
 def test_every_setting_and_writes_the_table():
     cells = [measure(lattice, dose, shape=(1180, 1180)) for lattice in LATTICES for dose in DOSES]
-    cells += [measure(lattice, dose, shape=(720, 720), joint=False) for lattice in LATTICES for dose in DOSES]
     cells += [
         measure(lattice, dose, shape=(4096, 320), n_images=3, line_jitter=jitter)
         for lattice in LATTICES
@@ -200,14 +197,14 @@ def test_every_setting_and_writes_the_table():
 def problems(cell: Cell) -> list[str]:
     """Return what a cell misses of what finding must reach."""
     dumbbell, clean = cell.lattice == "dumbbell", cell.line_jitter == 0
-    largest = {"square": (1.10, 1.05), "triangular": (1.10, 1.05), "honeycomb": (1.15, 1.10)}
+    largest = {"square": 1.05, "triangular": 1.05, "honeycomb": 1.10}
     checks = {
         "precision": cell.precision >= (0.98 if dumbbell else 0.999),
         "recall": cell.recall >= (0.95 if dumbbell else 0.999),
-        "error over bound": dumbbell or not clean or cell.ratio <= largest[cell.lattice][int(cell.joint)],
-        "coverage": dumbbell or not cell.joint or all(0.93 <= value <= 0.97 for value in cell.coverage),
-        "ellipse": dumbbell or not cell.joint or 0.93 <= cell.ellipse <= 0.97,
-        "flagged": dumbbell or not cell.joint or cell.flagged <= 0.005,
+        "error over bound": dumbbell or not clean or cell.ratio <= largest[cell.lattice],
+        "coverage": dumbbell or all(0.93 <= value <= 0.97 for value in cell.coverage),
+        "ellipse": dumbbell or 0.93 <= cell.ellipse <= 0.97,
+        "flagged": dumbbell or cell.flagged <= 0.005,
     }
     return [f"{name}: {cell}" for name, passed in checks.items() if not passed]
 
@@ -218,16 +215,16 @@ def write_table(cells: list[Cell]) -> None:
         "# Localisation on simulated images",
         "",
         "`bound` is the Cramer-Rao bound of the fit's own parameterisation, root mean square over the atoms",
-        "away from the edges; `fast` fits without the joint step.",
+        "away from the edges.",
         "",
-        "| lattice | dose | jitter, px | fit | atoms | precision | recall | bound, px | rms y | rms x | rms/bound "
+        "| lattice | dose | jitter, px | atoms | precision | recall | bound, px | rms y | rms x | rms/bound "
         "| cover y | cover x | ellipse | flagged | edge |",
-        "|" + " --- |" * 16,
+        "|" + " --- |" * 15,
     ]
     for cell in cells:
         ratio = f"{cell.ratio:.3f}" if cell.line_jitter == 0 else ""
         lines.append(
-            f"| {cell.lattice} | {cell.dose:g} | {cell.line_jitter:g} | {'joint' if cell.joint else 'fast'} "
+            f"| {cell.lattice} | {cell.dose:g} | {cell.line_jitter:g} "
             f"| {cell.n_atoms} | {cell.precision:.4f} | {cell.recall:.4f} | {cell.bound:.3f} "
             f"| {cell.rms[0]:.3f} | {cell.rms[1]:.3f} | {ratio} | {cell.coverage[0]:.3f} | {cell.coverage[1]:.3f} "
             f"| {cell.ellipse:.3f} | {cell.flagged:.4f} | {cell.edge} |"

@@ -146,9 +146,8 @@ def test_a_varying_background_is_followed():
     assert np.abs(finding.background.values - background)[inner].mean() < 2.5
 
 
-@pytest.mark.parametrize("joint", [True, False])
-def test_strategies_read_as_code(joint):
-    refinement = JointRefinement(joint=joint)
+def test_strategies_read_as_code():
+    refinement = JointRefinement(n_sweeps=3)
     assert eval(repr(refinement)) == refinement
     assert repr(LaplacianOfGaussian(width=2.0)) == "LaplacianOfGaussian(width=2.0, significance=3.5)"
 

@@ -18,9 +18,6 @@ LARGEST_STEP = 0.5
 LARGEST_WIDENING = 0.2
 """The width changes at most by this factor's logarithm in one step."""
 
-N_FAST_ROUNDS = 6
-"""Sweeps over the spots that take the place of joint steps."""
-
 MOST_RETRIES = 6
 """A step that lowers the likelihood is damped and tried again so many times."""
 
@@ -29,15 +26,13 @@ MOST_RETRIES = 6
 class JointRefinement:
     """Fisher scoring on all positions, amplitudes, the common spot shape and the background.
 
-    Starts with sweeps over the spots, each fitted with its neighbours held fixed; then, if `joint`, solves the sparse
+    Starts with sweeps over the spots, each fitted with its neighbours held fixed; then solves the sparse
     normal equations of all unknowns together until they move by less than `tolerance`.
 
     Attributes
     ----------
     n_sweeps
         Sweeps over all spots before the joint steps.
-    joint
-        Whether to solve for everything together; without, errors of overlapping spots are up to a tenth larger.
     max_iterations
         Largest number of joint steps.
     tolerance
@@ -45,7 +40,6 @@ class JointRefinement:
     """
 
     n_sweeps: int = 2
-    joint: bool = True
     max_iterations: int = 25
     tolerance: float = 0.05
 
@@ -84,8 +78,6 @@ def refine(model: SpotModel, refinement: JointRefinement) -> Float[np.ndarray, "
     movement = np.zeros(len(model.position))
     if not len(model.position):
         return movement
-    if not refinement.joint:
-        return _refine_one_by_one(model, min(refinement.max_iterations, N_FAST_ROUNDS))
     residual, weight, chi_square = model.weigh("0")
     damping = 0.0
     for iteration in range(1, refinement.max_iterations + 1):
@@ -105,20 +97,4 @@ def refine(model: SpotModel, refinement: JointRefinement) -> Float[np.ndarray, "
         noise = max(chi_square / model.image.size, 1.0) * model.correlation_area
         if float(step @ equations.gradient) < refinement.tolerance**2 * len(step) * noise:
             break
-    return movement
-
-
-def _refine_one_by_one(model: SpotModel, n_rounds: int) -> Float[np.ndarray, " atom"]:
-    """Alternate sweeps over the spots with steps of background and width; return the spots' last movement."""
-    movement = np.zeros(len(model.position))
-    for _ in range(n_rounds):
-        residual, weight, _ = model.weigh()
-        equations = normal_equations(model, residual, weight)
-        alone = dataclasses.replace(equations, pairs=equations.pairs[:0], blocks=equations.blocks[:0])
-        step = solve(alone, 0.0)
-        step[: 3 * len(model.position)] = 0.0
-        _apply(model, step)
-        before = model.position.copy()
-        sweep_spots(model.image, model.render(), model.noise, model.spots, model.ridge)
-        movement = np.hypot(*(model.position - before).T)
     return movement
