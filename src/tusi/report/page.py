@@ -153,7 +153,8 @@ def _summary(analysis: Analysis) -> Markup:
     )
     note = (
         "Composition is that of the clusters' centres, with the interval that uncertain labels leave; precision is the "
-        "median standard error of a column's position along one axis; jitter is the shift of scan lines."
+        "median standard error of a column's position along one axis; jitter is the shift of scan lines, which a "
+        "filtered image does not tell."
     )
     return joined(element("p", note, class_="lead"), element("div", table, class_="scroll"))
 

@@ -6,6 +6,9 @@ from tusi.report.numbers import digits_for, fixed, span, whole
 from tusi.study import Analysis, ImageAnalysis
 from tusi.units import ANGSTROM
 
+FILTERED = 2.0
+"""Beyond this correlation area of the noise, line jitter cannot be told from the noise."""
+
 HEAD = ("image", "columns", "sites", "clusters", "composition", "95 %", "pixel", "precision", "jitter", "warnings")
 """Titles of the table's columns."""
 
@@ -99,7 +102,9 @@ def precision_of(image: ImageAnalysis) -> str:
 
 
 def jitter_of(image: ImageAnalysis) -> str:
-    """Return the line jitter of the scan."""
+    """Return the line jitter of the scan; a dash where the image was filtered, so that its rows share their noise."""
     if image.finding is None:
+        return _MISSING
+    if not image.finding.line_jitter and image.finding.noise.correlation_area > FILTERED:
         return _MISSING
     return f"{fixed(image.finding.line_jitter, 2)} px"
