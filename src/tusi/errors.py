@@ -14,7 +14,7 @@ class InputError(TusiError, ValueError):
 
     def __init__(self, name: str, *, expected: str, got: str, then: str = "") -> None:
         self.name, self.expected, self.got, self.then = name, expected, got, then
-        super().__init__(f"`{name}`: expected {expected}; got {got}." + (f" {then}" if then else ""))
+        super().__init__(f"`{name}`: expected {expected}; got {got.rstrip('.')}." + (f" {then}" if then else ""))
 
     def __reduce__(self) -> tuple:
         """Survive the journey between worker processes."""
