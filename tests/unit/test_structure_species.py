@@ -44,19 +44,18 @@ def test_well_separated_species_are_told_apart(fraction, tilt):
     assert low - 0.003 <= heavy.mean() <= high + 0.003
 
 
-@pytest.mark.parametrize(("species", "contrast", "spread"), [(("Mo", "Re"), 2.0, 0.25), (("dim", "bright"), 1.5, 0.16)])
-def test_probabilities_are_calibrated_where_species_overlap(species, contrast, spread):
+@pytest.mark.parametrize(("contrast", "spread", "n_images", "n_bins"), [(2.0, 0.25, 15, 5), (1.5, 0.16, 24, 8)])
+def test_probabilities_are_calibrated_where_species_overlap(contrast, spread, n_images, n_bins):
     """Equal-width reliability bins within .05, pooled over images; at least 400 cases a bin."""
     probability, truth = [], []
-    for seed in range(15):
+    for seed in range(n_images):
         fraction = (0.2, 0.5, 0.8)[seed % 3]
         atoms, heavy = columns(fraction=fraction, contrast=contrast, spread=spread, n=32, seed=seed)
-        fit = classify(atoms, species=species, seed=seed, settings=FLAT)
-        probability.append(fit.atoms.species_probability[:, 1])
+        probability.append(classify(atoms, seed=seed, settings=FLAT).atoms.species_probability[:, 1])
         truth.append(heavy)
     probability, truth = np.concatenate(probability), np.concatenate(truth)
-    for low in np.arange(0, 1, 0.2):
-        inside = (probability >= low) & (probability < low + 0.2 + 1e-9)
+    for low in np.arange(n_bins) / n_bins:
+        inside = (probability >= low) & (probability < low + 1 / n_bins + 1e-9)
         assert inside.sum() >= 400
         assert abs(truth[inside].mean() - probability[inside].mean()) < 0.05, (low, inside.sum())
 
@@ -64,10 +63,10 @@ def test_probabilities_are_calibrated_where_species_overlap(species, contrast, s
 def test_fraction_intervals_cover():
     covered = []
     for seed in range(40):
-        atoms, heavy = columns(fraction=0.4, contrast=1.8, spread=0.2, n=18, seed=1000 + seed)
+        atoms, heavy = columns(fraction=0.4, contrast=1.5, spread=0.16, n=20, seed=1000 + seed)
         low, high = classify(atoms, seed=seed, settings=FLAT).fraction_interval[1]
         covered.append(low <= heavy.mean() <= high)
-    assert np.mean(covered) >= 0.85
+    assert np.mean(covered) >= 0.86
 
 
 def test_the_number_of_classes_is_chosen_by_evidence():

@@ -3,7 +3,6 @@
 import math
 
 _MINUS = "\N{MINUS SIGN}"
-_DASH = "\N{EN DASH}"
 _MISSING = "\N{EM DASH}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
 
