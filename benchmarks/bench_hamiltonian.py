@@ -22,7 +22,7 @@ N_SAMPLES, N_SLOW = 6000, 400
 def plain_walk(window, model, couplings, species, n_samples):
     """Exchange Metropolis with dictionaries and lists; returns the statistics of each sample and the exchanges."""
     generator = random.Random(0)
-    energy = [row.tolist() for row in np.diff(model.table @ couplings, axis=1)]
+    energy = [row.tolist() for row in np.diff(kind_table(model) @ couplings, axis=1)]
     near = [
         [
             (int(a), int(b), int(kind))

@@ -15,7 +15,7 @@ from tusi.generative.crystal import periodic_graph, square_window, window_graph
 from tusi.generative.models import MODELS
 from tusi.generative.nested import nested_score
 from tusi.generative.permutation import PermutationJob, gather, permute, random_distance, score_statistic
-from tusi.generative.prediction import predicted_statistics, two_sided_p_value
+from tusi.generative.predictive import predicted_statistics, two_sided_p_value
 from tusi.generative.sampling import SamplerSettings, sample
 from tusi.generative.surface import distance_at, histogram_surface, minimise_distance
 from tusi.generative.window import condition

@@ -8,7 +8,9 @@ import pytest
 from tusi.data import SiteGraph
 from tusi.errors import InputError
 from tusi.generative.crystal import RING, SECOND_RING, periodic_graph, sample_crystal, square_window, window_graph
-from tusi.generative.models import MODELS, LatticeModel, Triangles, UnlikePairs, embedding, model_named
+from tusi.generative.lattice.model import LatticeModel
+from tusi.generative.lattice.named import ising, potts
+from tusi.generative.models import MODELS, embedding, kind_table, model_named
 from tusi.generative.sampling import sample
 from tusi.generative.window import condition
 
@@ -124,23 +126,22 @@ def test_models_print_their_equations():
     assert str(MODELS["random"]) == "E/kT = 0"
     assert str(MODELS["P2"]) == "E/kT = w1 sum_NN d(unlike) + w2 sum_NNN d(unlike)"
     assert MODELS["M"].equation(("Mo", "Re")) == "E/kT = w1 sum_T d(Mo Mo Re) + w2 sum_T d(Mo Re Re)"
-    assert repr(UnlikePairs(shell=2)) == "UnlikePairs(shell=2)"
 
 
 def test_embedding_maps_energies():
     assert embedding(MODELS["random"], MODELS["P1"]).shape == (1, 0)
     assert embedding(MODELS["P1"], MODELS["P2"]).tolist() == [[1.0], [0.0]]
     assert embedding(MODELS["P2"], MODELS["P1"]) is None
-    assert embedding(LatticeModel(name="NNN", terms=(UnlikePairs(shell=2),)), MODELS["M"]) is None
+    assert embedding(LatticeModel(name="NNN", terms=MODELS["P2"].terms[1:]), MODELS["M"]) is None
 
 
 def test_wrong_models_are_refused():
     with pytest.raises(InputError, match="`models`: expected names among"):
         model_named("P3")
-    with pytest.raises(InputError, match="`shell`: expected 1 or 2"):
-        UnlikePairs(shell=3)
-    with pytest.raises(InputError, match="`n_counted`: expected 1 or 2"):
-        Triangles(n_counted=0)
+    with pytest.raises(InputError, match="`model`: expected pairs of two shells or triangles of two species"):
+        kind_table(potts(3))
+    with pytest.raises(InputError, match="`model`: expected pairs of two shells"):
+        kind_table(ising(field=True))
 
 
 def test_a_square_lattice_has_no_triangles():

@@ -9,7 +9,7 @@ _HOMES = {
     "HamiltonianFit": "results",
     "NestedTest": "results",
     "FitSettings": "likelihood",
-    "LatticeModel": "models",
+    "LatticeModel": "lattice.model",
     "MODELS": "models",
     "SamplerSettings": "sampling",
     "periodic_graph": "crystal",

@@ -10,10 +10,11 @@ from tusi.data.graph import SiteGraph
 from tusi.generative.bootstrap import ModelOutcome
 from tusi.generative.clusters import centre_composition, cluster_histogram, random_probability
 from tusi.generative.labels import most_likely_labels
-from tusi.generative.models import LatticeModel, embedding
+from tusi.generative.lattice.model import LatticeModel
+from tusi.generative.models import embedding
 from tusi.generative.nested import nested_score
 from tusi.generative.permutation import Permutations, random_distance, score_statistic
-from tusi.generative.prediction import PREDICTED, predicted_statistics, two_sided_p_value
+from tusi.generative.predictive import PREDICTED, predicted_statistics, two_sided_p_value
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.surface import distance_at, minimise_distance
 from tusi.generative.verdict import judge

@@ -9,6 +9,7 @@ from scipy.special import chdtrc
 
 from tusi.generative.clusters import centre_composition, cluster_histogram
 from tusi.generative.labels import draw_labels_given, mislabel, most_likely_labels
+from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.likelihood import (
     COUPLING_LIMIT,
     Evidence,
@@ -19,8 +20,7 @@ from tusi.generative.likelihood import (
     maximise_likelihood,
     profile_interval,
 )
-from tusi.generative.models import LatticeModel
-from tusi.generative.prediction import predicted_statistics
+from tusi.generative.predictive import predicted_statistics
 from tusi.generative.pseudolikelihood import maximise_pseudolikelihood, pseudolikelihood_scores
 from tusi.generative.sampling import sample
 from tusi.generative.surface import DistanceFit, HistogramSurface, histogram_surface, minimise_distance

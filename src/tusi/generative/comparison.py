@@ -13,8 +13,9 @@ from tusi.generative.assembly import Gathered, assemble
 from tusi.generative.bootstrap import ModelJob, run_model
 from tusi.generative.clusters import cluster_histogram
 from tusi.generative.labels import draw_labels, labels_are_certain, most_likely_labels
+from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.likelihood import FitSettings
-from tusi.generative.models import LatticeModel, embedding, model_named
+from tusi.generative.models import embedding, model_named
 from tusi.generative.permutation import N_CHUNKS, PermutationJob, gather, permute
 from tusi.generative.results import HamiltonianComparison
 from tusi.generative.window import Window, condition

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 
 from tusi.data.graph import OUTSIDE, SiteGraph
 from tusi.errors import InputError
-from tusi.generative.models import LatticeModel
+from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.sampling import SamplerSettings, sample
 from tusi.generative.window import condition
 

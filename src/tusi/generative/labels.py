@@ -7,7 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import expit, logit
 
-from tusi.generative.models import LatticeModel
+from tusi.generative.lattice.model import LatticeModel
+from tusi.generative.models import kind_table
 from tusi.generative.window import Window
 
 CERTAIN = 1e-6
@@ -54,7 +55,7 @@ def draw_labels_given(
     if not uncertain.any() or not len(model.terms):
         return species
     narrow = window.only(model)
-    energy = np.ascontiguousarray(np.diff(model.table @ couplings.T, axis=1).transpose(2, 0, 1))
+    energy = np.ascontiguousarray(np.diff(kind_table(model) @ couplings.T, axis=1).transpose(2, 0, 1))
     near = (narrow.start, narrow.others, narrow.entry_kind, energy)
     states = np.concatenate([species, np.zeros((len(species), 1), np.int8)], axis=1)
     for _ in range(N_SWEEPS):

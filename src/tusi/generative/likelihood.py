@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import chdtri
 
 from tusi.generative.labels import draw_labels_given
-from tusi.generative.models import LatticeModel
+from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.pseudolikelihood import maximise_pseudolikelihood
 from tusi.generative.reweighting import Pool, pool_of
 from tusi.generative.sampling import SamplerSettings, autocorrelation_time, sample

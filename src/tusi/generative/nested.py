@@ -3,7 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from tusi.generative.models import LatticeModel, embedding
+from tusi.generative.lattice.model import LatticeModel
+from tusi.generative.models import embedding
 from tusi.generative.permutation import score_statistic
 
 

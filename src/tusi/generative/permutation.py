@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tusi.generative.clusters import centre_composition, cluster_histogram, random_probability
-from tusi.generative.models import LatticeModel
-from tusi.generative.prediction import predicted_statistics
+from tusi.generative.lattice.model import LatticeModel
+from tusi.generative.predictive import predicted_statistics
 from tusi.generative.window import Window
 from tusi.inference.statistical_distance import statistical_distance
 from tusi.numerics.symmetry import ring_classes
@@ -47,7 +47,7 @@ class Permutations:
     statistics
         Per model: T when the atoms of the free sites are permuted and the border stays.
     predicted
-        Statistics named in `tusi.generative.prediction.PREDICTED` when all atoms of an image are permuted.
+        Statistics named in `tusi.generative.predictive.PREDICTED` when all atoms of an image are permuted.
     """
 
     histogram: Int[np.ndarray, "replica image class"]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import expit, log_expit
 
-from tusi.generative.models import LatticeModel
+from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.window import Window
 
 PRIOR_WIDTH = 3.0

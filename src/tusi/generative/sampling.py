@@ -6,7 +6,8 @@ import numba
 import numpy as np
 from jaxtyping import Float, Int
 
-from tusi.generative.models import LatticeModel
+from tusi.generative.lattice.model import LatticeModel
+from tusi.generative.models import kind_table
 from tusi.generative.window import Window
 
 
@@ -92,10 +93,10 @@ def sample(  # noqa: PLR0913
     state = np.append(species, 0).astype(np.int8)
     state[sites] = 0
     state[sites[:n_ones]] = 1
-    energy = model.table @ np.asarray(couplings, dtype=np.float64)
+    energy = kind_table(model) @ np.asarray(couplings, dtype=np.float64)
     n_minority = min(n_ones, len(sites) - n_ones)
     spacing = max(1, round(settings.spacing * n_minority)) if n_minority else 0
-    table = np.ascontiguousarray(model.table)
+    table = np.ascontiguousarray(kind_table(model))
     kept = np.empty((n_samples if keep_species else 0, window.n_sites), dtype=np.int8)
     statistics = np.empty((n_samples, len(model.terms)))
     n_accepted = _exchange(

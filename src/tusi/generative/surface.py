@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 
 from tusi.generative.clusters import cluster_histogram, finite_random_probability, random_probability
 from tusi.generative.crystal import periodic_graph
+from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.likelihood import invert
-from tusi.generative.models import LatticeModel
 from tusi.generative.sampling import SamplerSettings, sample
 from tusi.generative.window import condition
 from tusi.inference.statistical_distance import statistical_distance

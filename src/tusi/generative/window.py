@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 
 from tusi.data.graph import OUTSIDE, SiteGraph
 from tusi.errors import InputError
-from tusi.generative.models import LARGEST_CLUSTER, ClusterKind, LatticeModel
+from tusi.generative.lattice.model import LatticeModel
+from tusi.generative.models import LARGEST_CLUSTER, ClusterKind, kind_table, kinds_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,10 +70,10 @@ class Window:
         padded = np.concatenate([species, np.zeros((*species.shape[:-1], 1), species.dtype)], axis=-1)
         count = padded[..., self.clusters].sum(axis=-1)
         total = np.zeros((*species.shape[:-1], len(model.terms)))
-        for kind in model.kinds:
+        for kind in kinds_of(model):
             counts = count[..., self.kind == kind]
             for n_counted in range(LARGEST_CLUSTER + 1):
-                total += (counts == n_counted).sum(axis=-1)[..., None] * model.table[kind, n_counted]
+                total += (counts == n_counted).sum(axis=-1)[..., None] * kind_table(model)[kind, n_counted]
         return total
 
     def flips(
@@ -87,7 +88,7 @@ class Window:
         """
         padded = np.concatenate([species, np.zeros((*species.shape[:-1], 1), species.dtype)], axis=-1)
         count = padded[..., self.others].sum(axis=-1)
-        gain = np.diff(model.table, axis=1)[self.entry_kind, count]
+        gain = np.diff(kind_table(model), axis=1)[self.entry_kind, count]
         sites = np.flatnonzero(self.free) if sites is None else sites
         if not gain.size or not len(sites):
             return np.zeros((*species.shape[:-1], len(sites), len(model.terms)))
@@ -100,7 +101,7 @@ class Window:
 @functools.lru_cache(maxsize=64)
 def _narrowed(window: Window, model: LatticeModel) -> Window:
     """Return the window with the clusters of one model alone; remembered, since samplers ask again and again."""
-    keep = np.isin(window.kind, model.kinds)
+    keep = np.isin(window.kind, kinds_of(model))
     if keep.all():
         return window
     clusters, kind = window.clusters[keep], window.kind[keep]
@@ -137,7 +138,7 @@ def condition(graph: SiteGraph, models: Sequence[LatticeModel], *, counted: int 
             got=f"{len(graph.species)} ({', '.join(graph.species)})",
             then="Name two species, e.g. `--species Mo,Re`.",
         )
-    kinds = {kind for model in models for kind in model.kinds}
+    kinds = {kind for model in models for kind in kinds_of(model)}
     seen = (graph.first_neighbours != OUTSIDE).all(axis=1)
     reach = seen & (graph.second_neighbours != OUTSIDE).all(axis=1) if ClusterKind.SECOND_PAIR in kinds else seen
     free = reach & graph.occupied
