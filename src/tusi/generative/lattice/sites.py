@@ -205,7 +205,7 @@ def sites_of_graph(graph: SiteGraph) -> LatticeSites:
 
 
 def _walk(neighbours: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Number the cells of all sites by walking along bonds from the first site of every connected part."""
+    """Return cell numbers of all sites, walking along bonds from the first site of every connected part."""
     cells = np.zeros((len(neighbours), 2), dtype=np.int64)
     part = np.full(len(neighbours), -1)
     right = 0
