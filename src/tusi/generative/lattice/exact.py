@@ -75,7 +75,7 @@ def enumerate_states(system: LatticeSystem, *, clamped: Int[np.ndarray, " site"]
     --------
     >>> from tusi.generative.lattice import SQUARE, ising, lattice_system, periodic_sites
     >>> states = enumerate_states(lattice_system(ising(field=False), periodic_sites(SQUARE, (3, 3))))
-    >>> len(states.species), round(states.log_partition(np.array([0.0])) / np.log(2), 6)
+    >>> len(states.species), float(round(states.log_partition(np.array([0.0])) / np.log(2), 6))
     (512, 9.0)
     """
     free = np.flatnonzero(system.free)
