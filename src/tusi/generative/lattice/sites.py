@@ -100,9 +100,7 @@ class LatticeSites:
         whole = (members != OUTSIDE).all(axis=1)
         ordered = np.sort(members[whole], axis=1)
         if (np.diff(ordered, axis=1) == 0).any():
-            raise InputError(
-                "shape", expected="a periodic cell that is larger than every cluster", got=str(self.period)
-            )
+            raise InputError("shape", expected="a periodic cell larger than every cluster", got=str(self.period))
         return members[whole], members[~whole]
 
     @functools.cached_property

@@ -105,7 +105,7 @@ class LatticeSystem:
         cluster, corner, site = cluster[real], corner[real], site[real]
         order = np.argsort(site, kind="stable")
         cluster, corner, site = cluster[order], corner[order], site[order]
-        rest = np.array([[j for j in range(n_corners) if j != i] for i in range(n_corners)]).reshape(n_corners, -1)
+        rest = np.array([[j for j in range(n_corners) if j != i] for i in range(n_corners)], dtype=np.int64)
         counts = np.bincount(site, minlength=self.n_sites)
         return Incidence(
             start=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
