@@ -9,7 +9,13 @@ from jaxtyping import Float
 
 from tusi.errors import InputError
 from tusi.generative.lattice.system import LatticeSystem, count_statistics
-from tusi.generative.montecarlo.environments import Environments, frozen_statistics, mix, tabulate_environments
+from tusi.generative.montecarlo.environments import (
+    Environments,
+    count_environments,
+    frozen_statistics,
+    mix,
+    tabulate_environments,
+)
 from tusi.generative.montecarlo.plan import Sampler, SamplingPlan, chain_seeds
 from tusi.generative.montecarlo.samples import Samples
 
@@ -148,20 +154,6 @@ def _sweep_environments(state, walk, sites, counts, steps, out):
                 order = counts[2]
                 for place in range(len(order) - 1):
                     kept[sample, order[place]] = state[place]
-
-
-@numba.njit(cache=True, nogil=True)
-def count_environments(state, sites, counts, out):
-    """Add every free site's share of the statistics."""
-    neighbours, stride, n_neighbours, offset = sites
-    table, place_class, _ = counts
-    for place in range(len(place_class)):
-        which = place_class[place]
-        row = offset[which]
-        for slot in range(n_neighbours[which]):
-            row += stride[which, slot] * state[neighbours[place, slot]]
-        for k in range(len(out)):
-            out[k] += table[row, state[place], k]
 
 
 @numba.njit(cache=True, nogil=True)
