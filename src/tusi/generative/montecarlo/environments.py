@@ -323,21 +323,16 @@ def _tabulate(classes, near, tables, weights, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def environment_row(state, place, sites, place_class):
-    """Return the row of the tables that belongs to the species around a place."""
-    neighbours, stride, n_neighbours, offset = sites
-    which = place_class[place]
-    row = offset[which]
-    for slot in range(n_neighbours[which]):
-        row += stride[which, slot] * state[neighbours[place, slot]]
-    return row
-
-
-@numba.njit(cache=True, nogil=True)
 def count_environments(state, sites, counts, out):
     """Add every free site's share of the statistics."""
-    table, place_class, _ = counts
-    for place in range(len(place_class)):
-        row = environment_row(state, place, sites, place_class)
-        for k in range(len(out)):
-            out[k] += table[row, state[place], k]
+    neighbours, stride, n_neighbours, offset = sites
+    table, segments, _ = counts
+    for segment in range(len(segments)):
+        which = segments[segment, 2]
+        near, first = n_neighbours[which], offset[which]
+        for place in range(segments[segment, 0], segments[segment, 1]):
+            row = first
+            for slot in range(near):
+                row += stride[which, slot] * state[neighbours[place, slot]]
+            for k in range(len(out)):
+                out[k] += table[row, state[place], k]

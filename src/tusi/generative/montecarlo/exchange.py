@@ -12,7 +12,6 @@ from tusi.generative.lattice.system import LatticeSystem, count_statistics
 from tusi.generative.montecarlo.environments import (
     Environments,
     count_environments,
-    environment_row,
     frozen_statistics,
     mix,
 )
@@ -118,8 +117,10 @@ def _walk_environments(environments: Environments, pairs: Int[np.ndarray, "pair 
     place = np.empty(len(environments.order), dtype=np.int64)
     place[environments.order] = np.arange(len(environments.order))
     free = np.arange(len(environments.place_class))
-    counts = (environments.statistics, environments.place_class, environments.order)
-    return free, place[pairs], environments.sites, environments.energy, counts
+    counts = (environments.statistics, environments.segments, environments.order)
+    energy = environments.energy
+    tables = (environments.place_class, energy, np.exp(energy.min(axis=1, keepdims=True) - energy))
+    return free, place[pairs], environments.sites, tables, counts
 
 
 def _walk_clusters(
@@ -154,9 +155,8 @@ def sort_atoms(state, free, n_species):
 
 
 @numba.njit(cache=True, nogil=True)
-def choose_pair(random, lists):
+def choose_pair(random, atoms, begin, unlike, pairs):
     """Return two sites, where they stand in the sorted list, and the counter; unlike sites if there are such lists."""
-    atoms, begin, unlike, pairs = lists
     random += np.uint64(0x9E3779B97F4A7C15)
     bits = mix(random)
     low, high = bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)
@@ -184,30 +184,40 @@ def unit(random):
 @numba.njit(cache=True, nogil=True)
 def _exchange_environments(state, walk, plan, out):
     """Run one chain in place and return the number of accepted exchanges; energies are looked up."""
-    free, pairs, sites, energy, counts = walk
-    _, place_class, order = counts
+    free, pairs, sites, tables, counts = walk
+    neighbours, stride, n_neighbours, offset = sites
+    place_class, energy, boltzmann = tables
+    order = counts[2]
     attempts, burn_in, spacing, n_samples, anywhere, random = plan
     statistics, kept = out
     atoms, begin, unlike = sort_atoms(state, free, energy.shape[1])
-    lists = (atoms, begin, unlike, pairs)
     possible = len(unlike) > 0 and (anywhere or len(pairs) > 0)
     n_accepted = 0
     for step in range(burn_in + n_samples * spacing):
         for _ in range(attempts if possible else 0):
-            a, b, first, second, random = choose_pair(random, lists)
+            a, b, first, second, random = choose_pair(random, atoms, begin, unlike, pairs)
             old, new = state[a], state[b]
             if old == new:
                 continue
-            row = environment_row(state, a, sites, place_class)
-            change = energy[row, new] - energy[row, old]
+            which = place_class[a]
+            here = offset[which]
+            for slot in range(n_neighbours[which]):
+                here += stride[which, slot] * state[neighbours[a, slot]]
             state[a] = new
-            row = environment_row(state, b, sites, place_class)
-            change += energy[row, old] - energy[row, new]
-            if change > 0.0:
-                random += np.uint64(0x9E3779B97F4A7C15)
-                if unit(random) >= np.exp(-change):
-                    state[a] = old
-                    continue
+            which = place_class[b]
+            there = offset[which]
+            for slot in range(n_neighbours[which]):
+                there += stride[which, slot] * state[neighbours[b, slot]]
+            before = boltzmann[here, old] * boltzmann[there, new]
+            if before == 0.0:
+                change = energy[here, new] - energy[here, old] + energy[there, old] - energy[there, new]
+                ratio = np.exp(-change)
+            else:
+                ratio = boltzmann[here, new] * boltzmann[there, old] / before
+            random += np.uint64(0x9E3779B97F4A7C15)
+            if unit(random) >= ratio:
+                state[a] = old
+                continue
             state[b] = old
             n_accepted += 1
             if anywhere:
@@ -246,12 +256,11 @@ def _exchange_clusters(state, walk, plan, out):
     attempts, burn_in, spacing, n_samples, anywhere, random = plan
     statistics, kept = out
     atoms, begin, unlike = sort_atoms(state, free, arrays[2].shape[1])
-    lists = (atoms, begin, unlike, pairs)
     possible = len(unlike) > 0 and (anywhere or len(pairs) > 0)
     n_accepted = 0
     for step in range(burn_in + n_samples * spacing):
         for _ in range(attempts if possible else 0):
-            a, b, first, second, random = choose_pair(random, lists)
+            a, b, first, second, random = choose_pair(random, atoms, begin, unlike, pairs)
             old, new = state[a], state[b]
             if old == new:
                 continue

@@ -62,6 +62,7 @@ class HeatBath(Sampler):
         statistics = np.zeros((plan.n_chains, plan.n_samples, len(system.parameters)))
         kept = np.empty((plan.n_chains, plan.n_samples if plan.keep_species else 0, system.n_sites), dtype=np.int8)
         environments = choose_environments(system, couplings, self.method)
+        thresholds = None if environments is None else environments.thresholds
         for chain in range(plan.n_chains):
             out = (statistics[chain], kept[chain])
             if environments is None:
@@ -71,9 +72,8 @@ class HeatBath(Sampler):
                 start[chain] = state[:-1]
             else:
                 state = environments.arrange(start[chain])
-                walk = (environments.segments, environments.thresholds)
-                counts = (environments.statistics, environments.place_class, environments.order)
-                _sweep_environments(state, walk, environments.sites, counts, (*steps, seeds[chain]), out)
+                counts = (environments.statistics, environments.segments, environments.order)
+                _sweep_environments(state, thresholds, environments.sites, counts, (*steps, seeds[chain]), out)
                 start[chain, environments.order[:-1]] = state[:-1]
         if environments is not None:
             statistics += frozen_statistics(system, start)[:, None]
@@ -119,9 +119,9 @@ def all_clusters(system: LatticeSystem) -> tuple:
 
 
 @numba.njit(cache=True, nogil=True)
-def _sweep_environments(state, walk, sites, counts, steps, out):
+def _sweep_environments(state, thresholds, sites, counts, steps, out):
     """Run one chain in place, each conditional probability looked up."""
-    segments, thresholds = walk
+    _, segments, order = counts
     neighbours, stride, n_neighbours, offset = sites
     burn_in, spacing, n_samples, random = steps
     statistics, kept = out
@@ -151,7 +151,6 @@ def _sweep_environments(state, walk, sites, counts, steps, out):
             sample = (step - burn_in) // spacing
             count_environments(state, sites, counts, statistics[sample])
             if len(kept):
-                order = counts[2]
                 for place in range(len(order) - 1):
                     kept[sample, order[place]] = state[place]
 
