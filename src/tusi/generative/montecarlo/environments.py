@@ -91,10 +91,12 @@ def tabulate_environments(system: LatticeSystem, couplings: Float[np.ndarray, " 
     rank = np.full(system.n_sites, -1)
     rank[colour] = np.repeat(np.arange(len(system.colours)), [len(group) for group in system.colours])
     n_free = np.append(system.free, False)[system.members].sum(axis=1)
-    mixed = _mix_array(_local_bits(system.log_weight))
-    neighbours, alike, site_key = _describe(
-        colour, (near.start, near.others), entry_types(system, n_free), mixed, int(_most_neighbours(system, colour))
-    )
+    n_real = (near.others < system.n_sites).sum(axis=1)
+    before = np.concatenate([[0], np.cumsum(n_real)])
+    most = int((before[near.start[colour + 1]] - before[near.start[colour]]).max(initial=0))
+    types = entry_types(system, n_free)
+    local = _mix_array(_local_bits(system.log_weight))
+    neighbours, alike, site_key = _describe(colour, (near.start, near.others, n_real), types, local, most)
     _, first, which = np.unique(site_key, return_index=True, return_inverse=True)
     stride, base, run, n_neighbours, size = _number_codes(
         neighbours[first], alike[first], system.n_sites, system.n_species
@@ -166,13 +168,6 @@ def entry_types(system: LatticeSystem, n_free: Int[np.ndarray, " cluster"]) -> n
     return _mix_array(weight[near.cluster] + names[which])
 
 
-def _most_neighbours(system, sites):
-    """Return the largest number of other corners that the entries of one site have."""
-    near = system.incidence
-    reals = np.concatenate([[0], np.cumsum((near.others < system.n_sites).sum(axis=1))])
-    return (reals[near.start[sites + 1]] - reals[near.start[sites]]).max(initial=0)
-
-
 def _local_bits(log_weight):
     """Return 64 bits for each site, equal where the fixed weights are."""
     bits = (np.ascontiguousarray(log_weight) + 0.0).view(np.uint64)
@@ -187,7 +182,7 @@ def _mix_array(bits):
     return bits ^ (bits >> np.uint64(31))
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def mix(bits):
     """Scramble a number into 64 random bits (SplitMix64)."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -198,7 +193,7 @@ def mix(bits):
 @numba.njit(cache=True, nogil=True)
 def _describe(sites, near, types, local, most):
     """List each site's neighbours in an order of their own, what they act like (0: unlike any), and the site's key."""
-    start, others = near
+    start, others, n_real = near
     n_sites = len(start) - 1
     neighbours = np.full((len(sites), most), n_sites, dtype=np.int64)
     alike = np.zeros((len(sites), most), dtype=np.uint64)
@@ -209,7 +204,7 @@ def _describe(sites, near, types, local, most):
         site = sites[place]
         found = neighbours[place]
         entries = range(start[site], start[site + 1])
-        n_found = _find_neighbours(entries, (others, types, n_sites), (found, action, single))
+        n_found = _find_neighbours(entries, (others, types, n_real, n_sites), (found, action, single))
         _sort_neighbours(n_found, (found, action, single))
         key = local[site]
         for slot in range(n_found):
@@ -217,11 +212,10 @@ def _describe(sites, near, types, local, most):
             alike[place, slot] = 0 if single[slot] else action[slot]
             key = mix(key + action[slot]) + np.uint64(single[slot])
         for entry in entries:
-            n_real = np.sum(others[entry] < n_sites)
-            if n_real != 1:
+            if n_real[entry] != 1:
                 code = mix(types[entry])
-                for other in others[entry]:
-                    code = mix(code + (slot_of[other] if other < n_sites else np.uint64(0)))
+                for j in range(others.shape[1]):
+                    code = mix(code + slot_of[others[entry, j]])
                 key += code
         keys[place] = mix(key) + np.uint64(n_found)
     return neighbours, alike, keys
@@ -230,12 +224,12 @@ def _describe(sites, near, types, local, most):
 @numba.njit(cache=True, nogil=True)
 def _find_neighbours(entries, near, slots):
     """Fill the slots of one site: each neighbour, its action through pairs, and whether it acts in larger clusters."""
-    others, types, n_sites = near
+    others, types, n_real, n_sites = near
     found, action, single = slots
     n_found = 0
     for entry in entries:
-        n_real = np.sum(others[entry] < n_sites)
-        for other in others[entry]:
+        for j in range(others.shape[1]):
+            other = others[entry, j]
             if other == n_sites:
                 continue
             slot = 0
@@ -244,7 +238,7 @@ def _find_neighbours(entries, near, slots):
             if slot == n_found:
                 found[slot], action[slot], single[slot] = other, 1, False
                 n_found += 1
-            if n_real == 1:
+            if n_real[entry] == 1:
                 action[slot] += types[entry]
             else:
                 single[slot] = True
@@ -270,8 +264,10 @@ def _sort_neighbours(n_found, slots):
 def _number_codes(neighbours, alike, n_sites, n_species):
     """Give each neighbour of each class its stride, the base of its digit and its rank among those that share it."""
     n_classes, most = neighbours.shape
-    stride, base, rank = np.zeros((3, n_classes, most), dtype=np.int64)
-    n_neighbours, size = np.zeros(n_classes, dtype=np.int64), np.ones(n_classes, dtype=np.int64)
+    stride = np.zeros((n_classes, most), dtype=np.int64)
+    base, rank = stride.copy(), stride.copy()
+    n_neighbours = np.zeros(n_classes, dtype=np.int64)
+    size = n_neighbours + 1
     for k in range(n_classes):
         slot = 0
         while slot < most and neighbours[k, slot] < n_sites:

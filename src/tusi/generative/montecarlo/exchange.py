@@ -90,10 +90,13 @@ class Exchange(Sampler):
         )
         kernel = _exchange_clusters if environments is None else _exchange_environments
         order = np.arange(system.n_sites + 1) if environments is None else environments.order
+        free = np.flatnonzero(system.free) if environments is None else np.arange(len(environments.place_class))
         n_accepted = 0
         for chain, seed in enumerate(chain_seeds(plan.n_chains, rng=rng)):
             state = np.append(start[chain], np.int8(0))[order]
-            n_accepted += kernel(state, walk, (*chain_plan, seed), (statistics[chain], kept[chain]))
+            atoms, begin, unlike = sort_atoms(state[free], system.n_species)
+            lists = (free[atoms], begin, unlike)
+            n_accepted += kernel(state[None], lists, walk, (*chain_plan, seed), (statistics[chain], kept[chain]))
             start[chain, order[:-1]] = state[:-1]
         if environments is not None:
             statistics += frozen_statistics(system, start)[:, None]
@@ -116,42 +119,27 @@ def _walk_environments(environments: Environments, pairs: Int[np.ndarray, "pair 
     """Return what the kernel reads, with sites as places."""
     place = np.empty(len(environments.order), dtype=np.int64)
     place[environments.order] = np.arange(len(environments.order))
-    free = np.arange(len(environments.place_class))
     counts = (environments.statistics, environments.segments, environments.order)
     energy = environments.energy
     tables = (environments.place_class, energy, np.exp(energy.min(axis=1, keepdims=True) - energy))
-    return free, place[pairs], environments.sites, tables, counts
+    return place[pairs], environments.sites, tables, counts
 
 
 def _walk_clusters(
     system: LatticeSystem, couplings: Float[np.ndarray, " parameter"], pairs: Int[np.ndarray, "pair 2"]
 ) -> tuple:
     """Return what the kernel reads, with sites as they are."""
-    return np.flatnonzero(system.free), pairs, cluster_arrays(system, couplings), all_clusters(system)
+    return pairs, cluster_arrays(system, couplings), all_clusters(system)
 
 
-@numba.njit(cache=True, nogil=True)
-def sort_atoms(state, free, n_species):
-    """Return the free sites sorted by species, where each species starts, and the unlike pairs with running totals."""
-    begin = np.zeros(n_species + 1, dtype=np.int64)
-    for site in free:
-        begin[state[site] + 1] += 1
-    begin = np.cumsum(begin)
-    filled = begin.copy()
-    atoms = np.empty(len(free), dtype=np.int64)
-    for site in free:
-        atoms[filled[state[site]]] = site
-        filled[state[site]] += 1
-    unlike = np.empty((n_species * (n_species - 1) // 2, 3), dtype=np.float64)
-    row, total = 0, 0
-    for a in range(n_species):
-        for b in range(a + 1, n_species):
-            n_pairs = (begin[a + 1] - begin[a]) * (begin[b + 1] - begin[b])
-            if n_pairs:
-                total += n_pairs
-                unlike[row] = a, b, total
-                row += 1
-    return atoms, begin, unlike[:row]
+def sort_atoms(species: Int[np.ndarray, " free"], n_species: int) -> tuple:
+    """Return the free sites sorted by species, where each species starts, and running totals of the unlike pairs."""
+    count = np.bincount(species, minlength=n_species)
+    first, second = np.triu_indices(n_species, 1)
+    n_pairs = count[first] * count[second]
+    some = n_pairs > 0
+    unlike = np.column_stack([first[some], second[some], np.cumsum(n_pairs[some])]).astype(np.int64)
+    return np.argsort(species, kind="stable"), np.concatenate([[0], np.cumsum(count)]), unlike
 
 
 @numba.njit(cache=True, nogil=True)
@@ -182,15 +170,16 @@ def unit(random):
 
 
 @numba.njit(cache=True, nogil=True)
-def _exchange_environments(state, walk, plan, out):
+def _exchange_environments(arrangement, lists, walk, plan, out):
     """Run one chain in place and return the number of accepted exchanges; energies are looked up."""
-    free, pairs, sites, tables, counts = walk
+    state = arrangement[0]
+    atoms, begin, unlike = lists
+    pairs, sites, tables, counts = walk
     neighbours, stride, n_neighbours, offset = sites
     place_class, energy, boltzmann = tables
     order = counts[2]
     attempts, burn_in, spacing, n_samples, anywhere, random = plan
     statistics, kept = out
-    atoms, begin, unlike = sort_atoms(state, free, energy.shape[1])
     possible = len(unlike) > 0 and (anywhere or len(pairs) > 0)
     n_accepted = 0
     for step in range(burn_in + n_samples * spacing):
@@ -250,12 +239,13 @@ def _change(state, site, new, arrays):
 
 
 @numba.njit(cache=True, nogil=True)
-def _exchange_clusters(state, walk, plan, out):
+def _exchange_clusters(arrangement, lists, walk, plan, out):
     """Run one chain in place and return the number of accepted exchanges; energies come from the clusters."""
-    free, pairs, arrays, counts = walk
+    state = arrangement[0]
+    atoms, begin, unlike = lists
+    pairs, arrays, counts = walk
     attempts, burn_in, spacing, n_samples, anywhere, random = plan
     statistics, kept = out
-    atoms, begin, unlike = sort_atoms(state, free, arrays[2].shape[1])
     possible = len(unlike) > 0 and (anywhere or len(pairs) > 0)
     n_accepted = 0
     for step in range(burn_in + n_samples * spacing):
@@ -279,9 +269,8 @@ def _exchange_clusters(state, walk, plan, out):
         if step >= burn_in and (step - burn_in + 1) % spacing == 0:
             sample = (step - burn_in) // spacing
             clusters, strides, table = counts
-            count_statistics(
-                state[:-1].copy().reshape(1, -1), clusters, strides, table, statistics[sample : sample + 1]
-            )
+            count_statistics(arrangement, clusters, strides, table, statistics[sample : sample + 1])
             if len(kept):
-                kept[sample] = state[:-1]
+                for site in range(kept.shape[1]):
+                    kept[sample, site] = state[site]
     return n_accepted

@@ -68,7 +68,7 @@ class HeatBath(Sampler):
             if environments is None:
                 state = np.append(start[chain], np.int8(0))
                 walk = (np.concatenate(system.colours), *cluster_arrays(system, couplings))
-                _sweep_clusters(state, walk, all_clusters(system), (*steps, seeds[chain]), out)
+                _sweep_clusters(state[None], walk, all_clusters(system), (*steps, seeds[chain]), out)
                 start[chain] = state[:-1]
             else:
                 state = environments.arrange(start[chain])
@@ -156,8 +156,9 @@ def _sweep_environments(state, thresholds, sites, counts, steps, out):
 
 
 @numba.njit(cache=True, nogil=True)
-def _sweep_clusters(state, walk, counts, steps, out):
+def _sweep_clusters(arrangement, walk, counts, steps, out):
     """Run one chain in place, each conditional probability computed from the clusters."""
+    state = arrangement[0]
     sites, near, tables, log_weight = walk
     start, cluster, others, stride, own_stride = near
     kind, weight, energy = tables
@@ -166,7 +167,8 @@ def _sweep_clusters(state, walk, counts, steps, out):
     n_species = log_weight.shape[1]
     local = np.empty(n_species)
     for step in range(burn_in + n_samples * spacing):
-        for site in sites:
+        for place in range(len(sites)):
+            site = sites[place]
             for s in range(n_species):
                 local[s] = -log_weight[site, s]
             for entry in range(start[site], start[site + 1]):
@@ -176,7 +178,9 @@ def _sweep_clusters(state, walk, counts, steps, out):
                 c = cluster[entry]
                 for s in range(n_species):
                     local[s] += weight[c] * energy[kind[c], code + s * own_stride[entry]]
-            lowest = local.min()
+            lowest = local[0]
+            for s in range(1, n_species):
+                lowest = min(lowest, local[s])
             total = 0.0
             for s in range(n_species):
                 total += np.exp(lowest - local[s])
@@ -190,8 +194,7 @@ def _sweep_clusters(state, walk, counts, steps, out):
         if step >= burn_in and (step - burn_in + 1) % spacing == 0:
             sample = (step - burn_in) // spacing
             clusters, strides, table = counts
-            count_statistics(
-                state[:-1].copy().reshape(1, -1), clusters, strides, table, statistics[sample : sample + 1]
-            )
+            count_statistics(arrangement, clusters, strides, table, statistics[sample : sample + 1])
             if len(kept):
-                kept[sample] = state[:-1]
+                for site in range(kept.shape[1]):
+                    kept[sample, site] = state[site]
