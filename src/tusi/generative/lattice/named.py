@@ -1,12 +1,15 @@
 """Lattice models with names: from the Ising model to segregation at a surface."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from tusi.errors import InputError
+from tusi.generative.lattice.crystal import Crystal
 from tusi.generative.lattice.model import LatticeModel, Term, tabulate
 from tusi.generative.lattice.motifs import Motif, NearestClusters, PairShell, SingleSite
+from tusi.generative.lattice.symmetry import Orbit
 
 
 def ising(*, shells: int = 1, field: bool = True, species: tuple[str, str] = ("down", "up")) -> LatticeModel:
@@ -167,20 +170,27 @@ def triangle_model(*, species: tuple[str, str] = ("A", "B")) -> LatticeModel:
 
 
 def segregation(
-    *, species: tuple[str, str] = ("La", "Ca"), surface: str = "surface", oxygen: str = "oxygen"
+    *,
+    species: tuple[str, str] = ("La", "Ca"),
+    surface: str | tuple[str, ...] = "surface",
+    oxygen: str = "oxygen",
 ) -> LatticeModel:
     """Return segregation at a surface: exchange energies in the bulk and at the surface, and surface site energies.
 
     `w_CL` is the energy of an unlike nearest pair anywhere, `w_LL` the energy of a pair of the first species, both in
     the surface layer, and `w_LO` the energy of the first species on a surface site with oxygen above it, relative to
-    one without. Sites are labelled by `slab`: `surface` without oxygen, `oxygen` with it, anything else is bulk.
+    one without. Sites are labelled by `slab`: anything but the labels named here is bulk. A slab without such sites
+    has no such energies, so that slabs with and without oxygen share one model.
 
     Parameters
     ----------
     species
         Names of the two species.
-    surface, oxygen
-        Labels of the surface sites without and with oxygen.
+    surface
+        Label, or labels, of the sites among which `w_LL` counts: `("surface", "oxygen")` where it acts in the surface
+        layer whether or not oxygen covers it.
+    oxygen
+        Label of the surface sites with oxygen above them.
 
     Examples
     --------
@@ -190,23 +200,21 @@ def segregation(
     unlike = tabulate(lambda i, j: i != j, n_species=2, n_corners=2)
     both_first = tabulate(lambda i, j: i == j == 0, n_species=2, n_corners=2)
     first = tabulate(lambda i: i == 0, n_species=2, n_corners=1)
+    within = (surface,) if isinstance(surface, str) else tuple(surface)
     return LatticeModel(
         name="segregation",
         species=species,
         terms=(
             Term(coupling="w_CL", motif=PairShell(shell=1), table=unlike, counts="d(unlike)"),
-            Term(
-                coupling="w_LL",
-                motif=PairShell(shell=1, labels=(surface, surface)),
-                table=both_first,
-                counts="d({0} {0})",
-            ),
-            Term(coupling="w_LO", motif=SingleSite(label=oxygen), table=first, counts="d({0})"),
+            Term(coupling="w_LL", motif=PairsWithin(labels=within), table=both_first, counts="d({0} {0})"),
+            Term(coupling="w_LO", motif=SitesWithin(labels=(oxygen,)), table=first, counts="d({0})"),
         ),
     )
 
 
-def adatoms(site_types: Sequence[str], *, species: tuple[str, str] = ("empty", "adatom")) -> LatticeModel:
+def adatoms(
+    site_types: Sequence[str], *, species: tuple[str, str] = ("empty", "adatom"), repulsion: bool = False
+) -> LatticeModel:
     """Return adatoms on sites of several types: one energy per type, the first type's being zero.
 
     Without interactions `P(type i) ~ exp(-e_i)`; the number of adatoms is conserved or has a chemical potential.
@@ -217,11 +225,15 @@ def adatoms(site_types: Sequence[str], *, species: tuple[str, str] = ("empty", "
         Labels of the sites, as the crystal names them.
     species
         Names of an empty and of an occupied site.
+    repulsion
+        Whether two adatoms on nearest sites cost an energy v.
 
     Examples
     --------
     >>> adatoms(("hollow", "bridge")).parameters
     ('e_bridge',)
+    >>> adatoms(("hollow", "bridge"), repulsion=True).parameters
+    ('e_bridge', 'v')
     """
     if len(site_types) < 2:
         raise InputError("site_types", expected="at least two labels", got=str(site_types))
@@ -229,7 +241,65 @@ def adatoms(site_types: Sequence[str], *, species: tuple[str, str] = ("empty", "
         Term(coupling=f"e_{label}", motif=SingleSite(label=label), table=(0.0, 1.0), counts="d({1})")
         for label in site_types[1:]
     )
-    return LatticeModel(name="adatoms", species=species, terms=terms)
+    both = tabulate(lambda i, j: i == j == 1, n_species=2, n_corners=2)
+    pair = Term(coupling="v", motif=PairShell(), table=both, counts="d({1} {1})")
+    return LatticeModel(name="adatoms", species=species, terms=(*terms, pair) if repulsion else terms)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairsWithin(Motif):
+    """Nearest pairs of a crystal whose two sites both have one of these labels; none where the crystal lacks them.
+
+    Attributes
+    ----------
+    labels
+        The labels.
+    """
+
+    labels: tuple[str, ...]
+
+    @property
+    def n_corners(self) -> int:
+        """Two sites."""
+        return 2
+
+    @property
+    def symbol(self) -> str:
+        """Return "NN" and the labels."""
+        return "NN " + (f"{self.labels[0]}-{self.labels[0]}" if len(self.labels) == 1 else "+".join(self.labels))
+
+    def orbits(self, crystal: Crystal) -> tuple[Orbit, ...]:
+        """Return the nearest pairs that lie within."""
+        found = PairShell(shell=1).orbits(crystal)
+        return tuple(o for o in found if all(crystal.labels[site[-1]] in self.labels for site in o.clusters[0]))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SitesWithin(Motif):
+    """Sites with one of these labels; none where the crystal lacks them.
+
+    Attributes
+    ----------
+    labels
+        The labels.
+    """
+
+    labels: tuple[str, ...]
+
+    @property
+    def n_corners(self) -> int:
+        """One site."""
+        return 1
+
+    @property
+    def symbol(self) -> str:
+        """Return the labels."""
+        return "+".join(self.labels)
+
+    def orbits(self, crystal: Crystal) -> tuple[Orbit, ...]:
+        """Return the orbits of such sites."""
+        known = (label for label in self.labels if label in crystal.labels)
+        return tuple(orbit for label in known for orbit in SingleSite(label=label).orbits(crystal))
 
 
 def species_fields(species: Sequence[str], *, label: str | None = None) -> tuple[Term, ...]:
