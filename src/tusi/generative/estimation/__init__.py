@@ -1,0 +1,25 @@
+"""Couplings from images: estimators, their uncertainty, and how well the model explains what was seen."""
+
+import importlib
+
+_HOMES = {
+    "Observation": "observation",
+    "observation_of_graph": "observation",
+    "observe": "observation",
+    "CouplingEstimate": "estimate",
+    "EstimationMethod": "estimate",
+    "estimate_couplings": "estimate",
+    "Pseudolikelihood": "pseudolikelihood",
+    "MaximumLikelihood": "likelihood",
+    "LikelihoodSurface": "surface",
+    "likelihood_surface": "surface",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
