@@ -18,9 +18,7 @@ from tusi.generative.lattice.system import LatticeSystem
 from tusi.generative.montecarlo.pairs import PairForm, pair_form
 from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
 from tusi.generative.montecarlo.samples import Samples
-
-N_WORDS = 8
-"""64-bit words a site: the width of the widest vector registers."""
+from tusi.generative.montecarlo.words import N_WORDS, any_bit, load, shift_left, shift_right, spread, store
 
 BLOCK = 64 * N_WORDS
 """Replicas that are moved together."""
@@ -115,7 +113,7 @@ class Environments:
     thresholds
         First threshold of each environment, and the number of thresholds at the end.
     threshold
-        Probability of species 1 times 2^64; counts of the first shell run fastest, zeros fill up to whole fives.
+        Probability of species 1 times 2^64; counts of the first shell run fastest.
     """
 
     order: Int[np.ndarray, " update"]
@@ -133,9 +131,7 @@ class Environments:
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
 
-def environments_of(
-    system: LatticeSystem, form: PairForm, couplings: Float[np.ndarray, " parameter"]
-) -> Environments:
+def environments_of(system: LatticeSystem, form: PairForm, couplings: Float[np.ndarray, " parameter"]) -> Environments:
     """Group each site's neighbours by the strength of the bond and tabulate the heat bath's probabilities."""
     strength, ends = _merge(form, form.pair[:, 1, 1] @ couplings)
     ends, strength = ends[strength != 0], strength[strength != 0]
@@ -219,7 +215,7 @@ def _merge(form: PairForm, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _thresholds(
     log_odds: float, strength: Float[np.ndarray, " shell"], size: Int[np.ndarray, " shell"]
 ) -> UInt[np.ndarray, " count"]:
-    """Return the probabilities of species 1 for all counts of neighbours, times 2^64, filled up to whole fives."""
+    """Return the probabilities of species 1 for all counts of neighbours, times 2^64."""
     if np.prod(size + 1.0) > MOST_COUNTS:
         raise InputError(
             "system",
@@ -231,8 +227,7 @@ def _thresholds(
     for one, n in zip(strength, size, strict=True):
         energy = (np.arange(n + 1)[:, None] * one + energy).ravel()
     probability = np.exp(-np.logaddexp(0.0, energy))
-    threshold = np.minimum(np.ldexp(probability, 64), np.nextafter(2.0**64, 0)).astype(np.uint64)
-    return np.pad(threshold, (0, -len(threshold) % 5))
+    return np.minimum(np.ldexp(probability, 64), np.nextafter(2.0**64, 0)).astype(np.uint64)
 
 
 def _starts(parts: Sequence[np.ndarray]) -> Int[np.ndarray, " end"]:
@@ -255,7 +250,7 @@ def _run_block(words, environments, counts, plan, out):
     """Move 512 replicas and count their statistics."""
     burn_in, spacing, generator = plan
     statistics, species = out
-    work = np.zeros((8 + MOST_COUNTS, N_WORDS), dtype=np.uint64)
+    work = np.empty((MOST_COUNTS, N_WORDS), dtype=np.uint64)
     for _ in range(burn_in):
         _sweep(words, environments, generator, work)
     for row in range(statistics.shape[1]):
@@ -271,125 +266,59 @@ def _run_block(words, environments, counts, plan, out):
 
 @numba.njit(cache=True, nogil=True)
 def _sweep(words, environments, generator, work):
-    """Draw every random site's species in all replicas, given its neighbours."""
+    """Draw every random site's species in all replicas, given its neighbours.
+
+    The probability of each replica's neighbourhood and a uniform number (xoshiro256++) are compared place by place,
+    the highest first, until no replica is undecided.
+    """
     order, near, neighbour, kind, shells, size, thresholds, threshold = environments
+    none, every = spread(np.uint64(0)), spread(~np.uint64(0))
+    a, b, c, d = load(generator, 0), load(generator, 1), load(generator, 2), load(generator, 3)
     for site in order:
         _sort_counts(words, neighbour[near[site] : near[site + 1]], size[shells[kind[site]] :], work)
         first, end = thresholds[kind[site]], thresholds[kind[site] + 1]
-        for w in range(N_WORDS):
-            work[0, w] = ~np.uint64(0)
-            work[1, w] = 0
-            work[2, w] = 0
-        for bit in range(63, -1, -1):
-            place, row = np.uint64(bit), 3
-            for five in range(first, end - 5, 5):
-                _add_five(threshold, five, place, work, row)
-                row += 5
-            if _compare(generator, threshold, end - 5, place, work, row) == 0:
+        undecided, ones = every, none
+        for place in range(63, -1, -1):
+            target = none
+            for count in range(first, end):
+                digit = (threshold[count] >> np.uint64(place)) & np.uint64(1)
+                target = target | (load(work, count - first) & spread(np.uint64(0) - digit))
+            total = a + d
+            drawn = (shift_left(total, np.uint64(23)) | shift_right(total, np.uint64(41))) + a
+            c, d, shifted = c ^ a, d ^ b, shift_left(b, np.uint64(17))
+            b, a, c = b ^ c, a ^ d, c ^ shifted
+            d = shift_left(d, np.uint64(45)) | shift_right(d, np.uint64(19))
+            differ = undecided & (drawn ^ target)
+            ones = ones | (differ & target)
+            undecided = undecided ^ differ
+            if not any_bit(undecided):
                 break
-        for w in range(N_WORDS):
-            words[site, w] = work[1, w]
+        store(words, site, ones)
+    store(generator, 0, a)
+    store(generator, 1, b)
+    store(generator, 2, c)
+    store(generator, 3, d)
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@numba.njit(cache=True, nogil=True)
 def _sort_counts(words, neighbour, size, work):
-    """Write, for each combination of counts in the shells, which replicas have it: rows of `work` from 3 on."""
-    for w in range(N_WORDS):
-        work[3, w] = ~np.uint64(0)
+    """Write, for each combination of counts in the shells, which replicas have it."""
+    store(work, 0, spread(~np.uint64(0)))
     n_counts, entry, shell = 1, 0, 0
     while entry < len(neighbour):
-        done, last = 0, entry + size[shell]
-        while entry < last:
-            one = neighbour[entry]
-            two = neighbour[entry + 1] if entry + 1 < last else -1
-            step = 2 if two >= 0 else 1
-            for count in range(3, 3 + n_counts):
-                _add_neighbours(words, (one, two), work, (count, n_counts, done + step))
-            done += step
-            entry += step
+        for k in range(size[shell]):
+            here = load(words, neighbour[entry])
+            entry += 1
+            for count in range(n_counts):
+                above = load(work, count + k * n_counts)
+                store(work, count + (k + 1) * n_counts, above & here)
+                for row in range(count + k * n_counts, count, -n_counts):
+                    below = load(work, row - n_counts)
+                    store(work, row, above ^ ((above ^ below) & here))
+                    above = below
+                store(work, count, above ^ (above & here))
         n_counts *= size[shell] + 1
         shell += 1
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _add_neighbours(words, sites, work, rows):
-    """Count one or two more neighbours: row `base + k n` says which replicas have k of species 1."""
-    one, two = sites
-    base, n, most = rows
-    top = base + most * n
-    if two < 0:
-        for w in range(N_WORDS):
-            work[top, w] = work[top - n, w] & words[one, w]
-        for row in range(top - n, base, -n):
-            for w in range(N_WORDS):
-                work[row, w] = (work[row, w] & ~words[one, w]) | (work[row - n, w] & words[one, w])
-        for w in range(N_WORDS):
-            work[base, w] &= ~words[one, w]
-        return
-    for w in range(N_WORDS):
-        work[top, w] = work[top - 2 * n, w] & words[one, w] & words[two, w]
-    for w in range(N_WORDS):
-        x, y = words[one, w], words[two, w]
-        lower = work[top - 3 * n, w] & x & y if most > 2 else np.uint64(0)
-        work[top - n, w] = (work[top - 2 * n, w] & (x ^ y)) | lower
-    for row in range(top - 2 * n, base + n, -n):
-        for w in range(N_WORDS):
-            x, y = words[one, w], words[two, w]
-            stay, rise = work[row, w] & ~(x | y), work[row - n, w] & (x ^ y)
-            work[row, w] = stay | rise | (work[row - 2 * n, w] & x & y)
-    if most > 2:
-        for w in range(N_WORDS):
-            x, y = words[one, w], words[two, w]
-            work[base + n, w] = (work[base + n, w] & ~(x | y)) | (work[base, w] & (x ^ y))
-    for w in range(N_WORDS):
-        work[base, w] &= ~(words[one, w] | words[two, w])
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _add_five(threshold, first, place, work, row):
-    """Add one binary place of the probabilities of five counts, each for the replicas that have it."""
-    zero, one = np.uint64(0), np.uint64(1)
-    t0, t1 = zero - ((threshold[first] >> place) & one), zero - ((threshold[first + 1] >> place) & one)
-    t2, t3 = zero - ((threshold[first + 2] >> place) & one), zero - ((threshold[first + 3] >> place) & one)
-    t4 = zero - ((threshold[first + 4] >> place) & one)
-    for w in range(N_WORDS):
-        low = (work[row, w] & t0) | (work[row + 1, w] & t1)
-        middle = (work[row + 2, w] & t2) | (work[row + 3, w] & t3)
-        work[2, w] |= low | middle | (work[row + 4, w] & t4)
-
-
-@numba.njit(cache=True, nogil=True, inline="always")
-def _compare(generator, threshold, first, place, work, row):
-    """Compare one more bit of each replica's uniform number (xoshiro256++) with its probability.
-
-    Rows of `work`: replicas that are still undecided; those that hold species 1; this place of the probability, to
-    which the last five counts are added here, and which is cleared.
-    """
-    zero, one = np.uint64(0), np.uint64(1)
-    t0, t1 = zero - ((threshold[first] >> place) & one), zero - ((threshold[first + 1] >> place) & one)
-    t2, t3 = zero - ((threshold[first + 2] >> place) & one), zero - ((threshold[first + 3] >> place) & one)
-    t4 = zero - ((threshold[first + 4] >> place) & one)
-    left = zero
-    for w in range(N_WORDS):
-        low = (work[row, w] & t0) | (work[row + 1, w] & t1)
-        middle = (work[row + 2, w] & t2) | (work[row + 3, w] & t3)
-        target = work[2, w] | low | middle | (work[row + 4, w] & t4)
-        a, b, c, d = generator[0, w], generator[1, w], generator[2, w], generator[3, w]
-        total = a + d
-        drawn = ((total << np.uint64(23)) | (total >> np.uint64(41))) + a
-        c ^= a
-        d ^= b
-        generator[2, w] = c ^ (b << np.uint64(17))
-        generator[1, w] = b ^ c
-        generator[0, w] = a ^ d
-        generator[3, w] = (d << np.uint64(45)) | (d >> np.uint64(19))
-        undecided = work[0, w]
-        work[1, w] |= undecided & ~drawn & target
-        undecided &= ~(drawn ^ target)
-        work[0, w] = undecided
-        work[2, w] = zero
-        left |= undecided
-    return left
 
 
 @numba.njit(cache=True, nogil=True)
@@ -401,24 +330,20 @@ def _count(words, counts, statistics):
     """
     constant, pairs, starts, adds = counts
     planes = np.empty((64, N_WORDS), dtype=np.uint64)
-    carry = np.empty(N_WORDS, dtype=np.uint64)
     statistics[:] = constant
     for one in range(len(adds)):
         planes[:] = 0
         n_pairs = starts[one + 1] - starts[one]
         for number in range(n_pairs):
             first, second = pairs[starts[one] + number]
-            for w in range(N_WORDS):
-                carry[w] = words[first, w] & words[second, w]
+            carry = load(words, first) & load(words, second)
             place = 0
             while (number >> place) & 1:
-                for w in range(N_WORDS):
-                    total, waiting, new = planes[2 * place, w], planes[2 * place + 1, w], carry[w]
-                    carry[w] = (total & waiting) | ((total ^ waiting) & new)
-                    planes[2 * place, w] = total ^ waiting ^ new
+                total, waiting = load(planes, 2 * place), load(planes, 2 * place + 1)
+                store(planes, 2 * place, total ^ waiting ^ carry)
+                carry = (total & waiting) | ((total ^ waiting) & carry)
                 place += 1
-            for w in range(N_WORDS):
-                planes[2 * place + 1, w] = carry[w]
+            store(planes, 2 * place + 1, carry)
         for replica in range(len(statistics)):
             w, shift = replica >> 6, np.uint64(replica & 63)
             n_ones = np.int64(0)
