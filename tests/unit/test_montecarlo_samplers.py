@@ -48,7 +48,8 @@ def small_system(name):
     table = 0.5 * rng.normal(size=(len(groups), n_species**3, 3))
     if name == "vacancies":
         table[:, (np.array(list(itertools.product(range(3), repeat=3))) == 2).any(axis=1)] = 0
-    log_weight = 0.3 * rng.normal(size=(n_sites, n_species))
+    log_weight = np.tile(0.3 * rng.normal(size=n_species), (n_sites, 1))
+    log_weight[2] = 0.3 * rng.normal(size=n_species)
     log_weight[0, 1] = log_weight[1, 0] = -np.inf
     return LatticeSystem(
         parameters=("a", "b", "c"),
