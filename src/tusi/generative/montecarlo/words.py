@@ -1,7 +1,9 @@
-"""Eight 64-bit words as one value inside compiled loops: the compiler is told what to put side by side, not left to guess.
+"""Eight 64-bit words as one value inside compiled loops: the compiler need not guess what lies side by side.
 
 On processors whose registers are shorter the compiler splits the value.
 """
+
+# ruff: noqa: ARG001, ARG005, PLW0108 (Numba asks for these signatures)
 
 import operator
 from collections.abc import Callable
