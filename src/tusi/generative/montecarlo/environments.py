@@ -64,12 +64,17 @@ class Environments:
 
     @property
     def sites(self) -> tuple:
-        """Arrays that turn the species around a place into a row of the tables."""
-        return self.neighbours, self.stride, self.n_neighbours, self.offset
+        """Arrays that turn the species around a place into a row of the tables; unsigned, as compiled code likes it."""
+        return (
+            self.neighbours.astype(np.uint32),
+            self.stride.astype(np.uint64),
+            self.n_neighbours,
+            self.offset.astype(np.uint64),
+        )
 
     def arrange(self, species: Int[np.ndarray, " site"]) -> Int[np.ndarray, " place"]:
         """Return an arrangement in the order of the places."""
-        return np.append(species, 0).astype(np.int8)[self.order]
+        return np.append(species, 0).astype(np.uint8)[self.order]
 
 
 def tabulate_environments(system: LatticeSystem, couplings: Float[np.ndarray, " parameter"]) -> Environments | None:

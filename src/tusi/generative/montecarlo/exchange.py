@@ -93,9 +93,9 @@ class Exchange(Sampler):
         free = np.flatnonzero(system.free) if environments is None else np.arange(len(environments.place_class))
         n_accepted = 0
         for chain, seed in enumerate(chain_seeds(plan.n_chains, rng=rng)):
-            state = np.append(start[chain], np.int8(0))[order]
+            state = np.append(start[chain], 0).astype(np.uint8)[order]
             atoms, begin, unlike = sort_atoms(state[free], system.n_species)
-            lists = (free[atoms], begin, unlike)
+            lists = (free[atoms].astype(np.uint64), begin, unlike)
             n_accepted += kernel(state[None], lists, walk, (*chain_plan, seed), (statistics[chain], kept[chain]))
             start[chain, order[:-1]] = state[:-1]
         if environments is not None:
@@ -122,14 +122,14 @@ def _walk_environments(environments: Environments, pairs: Int[np.ndarray, "pair 
     counts = (environments.statistics, environments.segments, environments.order)
     energy = environments.energy
     tables = (environments.place_class, energy, np.exp(energy.min(axis=1, keepdims=True) - energy))
-    return place[pairs], environments.sites, tables, counts
+    return place[pairs].astype(np.uint64), environments.sites, tables, counts
 
 
 def _walk_clusters(
     system: LatticeSystem, couplings: Float[np.ndarray, " parameter"], pairs: Int[np.ndarray, "pair 2"]
 ) -> tuple:
     """Return what the kernel reads, with sites as they are."""
-    return pairs, cluster_arrays(system, couplings), all_clusters(system)
+    return pairs.astype(np.uint64), cluster_arrays(system, couplings), all_clusters(system)
 
 
 def sort_atoms(species: Int[np.ndarray, " free"], n_species: int) -> tuple:
@@ -138,8 +138,8 @@ def sort_atoms(species: Int[np.ndarray, " free"], n_species: int) -> tuple:
     first, second = np.triu_indices(n_species, 1)
     n_pairs = count[first] * count[second]
     some = n_pairs > 0
-    unlike = np.column_stack([first[some], second[some], np.cumsum(n_pairs[some])]).astype(np.int64)
-    return np.argsort(species, kind="stable"), np.concatenate([[0], np.cumsum(count)]), unlike
+    unlike = np.column_stack([first[some], second[some], np.cumsum(n_pairs[some])]).astype(np.uint64)
+    return np.argsort(species, kind="stable"), np.concatenate([[0], np.cumsum(count)]).astype(np.uint64), unlike
 
 
 @numba.njit(cache=True, nogil=True)
@@ -149,17 +149,17 @@ def choose_pair(random, atoms, begin, unlike, pairs):
     bits = mix(random)
     low, high = bits & np.uint64(0xFFFFFFFF), bits >> np.uint64(32)
     if len(pairs):
-        row = np.int64((high * np.uint64(len(pairs))) >> np.uint64(32))
-        return pairs[row, 0], pairs[row, 1], 0, 0, random
-    row = 0
+        row = (high * np.uint64(len(pairs))) >> np.uint64(32)
+        return pairs[row, 0], pairs[row, 1], row, row, random
+    chosen = 0
     if len(unlike) > 1:
         random += np.uint64(0x9E3779B97F4A7C15)
         place = unit(random) * unlike[-1, 2]
-        while row < len(unlike) - 1 and place >= unlike[row, 2]:
-            row += 1
-    a, b = np.int64(unlike[row, 0]), np.int64(unlike[row, 1])
-    first = begin[a] + np.int64((low * np.uint64(begin[a + 1] - begin[a])) >> np.uint64(32))
-    second = begin[b] + np.int64((high * np.uint64(begin[b + 1] - begin[b])) >> np.uint64(32))
+        while chosen < len(unlike) - 1 and place >= unlike[chosen, 2]:
+            chosen += 1
+    a, b = unlike[chosen, 0], unlike[chosen, 1]
+    first = begin[a] + ((low * (begin[a + np.uint64(1)] - begin[a])) >> np.uint64(32))
+    second = begin[b] + ((high * (begin[b + np.uint64(1)] - begin[b])) >> np.uint64(32))
     return atoms[first], atoms[second], first, second, random
 
 
@@ -229,7 +229,7 @@ def _change(state, site, new, arrays):
     old = state[site]
     change = log_weight[site, old] - log_weight[site, new]
     for entry in range(start[site], start[site + 1]):
-        code = 0
+        code = np.uint64(0)
         for j in range(others.shape[1]):
             code += stride[entry, j] * state[others[entry, j]]
         c = cluster[entry]

@@ -66,8 +66,8 @@ class HeatBath(Sampler):
         for chain in range(plan.n_chains):
             out = (statistics[chain], kept[chain])
             if environments is None:
-                state = np.append(start[chain], np.int8(0))
-                walk = (np.concatenate(system.colours), *cluster_arrays(system, couplings))
+                state = np.append(start[chain], 0).astype(np.uint8)
+                walk = (np.concatenate(system.colours).astype(np.uint64), *cluster_arrays(system, couplings))
                 _sweep_clusters(state[None], walk, all_clusters(system), (*steps, seeds[chain]), out)
                 start[chain] = state[:-1]
             else:
@@ -106,8 +106,14 @@ def cluster_arrays(system: LatticeSystem, couplings: Float[np.ndarray, " paramet
     near = system.incidence
     energy = np.ascontiguousarray(system.table @ couplings)
     return (
-        (near.start, near.cluster, near.others, near.stride, near.own_stride),
-        (system.kind, system.weight, energy),
+        (
+            near.start,
+            near.cluster.astype(np.uint32),
+            near.others.astype(np.uint32),
+            near.stride.astype(np.uint64),
+            near.own_stride.astype(np.uint64),
+        ),
+        (system.kind.astype(np.uint32), system.weight, energy),
         system.log_weight,
     )
 
@@ -172,12 +178,13 @@ def _sweep_clusters(arrangement, walk, counts, steps, out):
             for s in range(n_species):
                 local[s] = -log_weight[site, s]
             for entry in range(start[site], start[site + 1]):
-                code = 0
+                code = np.uint64(0)
                 for j in range(others.shape[1]):
                     code += stride[entry, j] * state[others[entry, j]]
                 c = cluster[entry]
                 for s in range(n_species):
-                    local[s] += weight[c] * energy[kind[c], code + s * own_stride[entry]]
+                    local[s] += weight[c] * energy[kind[c], code]
+                    code += own_stride[entry]
             lowest = local[0]
             for s in range(1, n_species):
                 lowest = min(lowest, local[s])
