@@ -2,13 +2,30 @@
 
 import dataclasses
 import functools
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from tusi.errors import InputError
 from tusi.generative.estimation.prior import JointPrior
+from tusi.generative.estimation.surface import SurfaceSampling
 from tusi.generative.montecarlo.samples import Samples
+
+
+@runtime_checkable
+class CouplingSurface(Protocol):
+    """A log-likelihood of the couplings, and how well it is known."""
+
+    def log_likelihood(
+        self, couplings: Float[np.ndarray, " parameter"]
+    ) -> tuple[float, Float[np.ndarray, " parameter"], Float[np.ndarray, "parameter parameter"]]:
+        """Return the log-likelihood up to a constant, its gradient and minus its Hessian."""
+        ...
+
+    def effective_sample_size(self, couplings: Float[np.ndarray, " parameter"]) -> Float[np.ndarray, " segment"]:
+        """Return the independent samples that each of its partition functions rests on there."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,16 +41,19 @@ class PosteriorSettings:
     n_checked, inside
         Draws at which the surface is asked, and the fraction at which it must know enough.
     max_rounds
-        Times that the surface is extended and the chains run again before the posterior is said to be unsure.
+        Times that the chains run, with the surface extended in between, before the posterior is said to be unsure.
+    sampling
+        How the surface is sampled at each coupling.
     """
 
     n_samples: int = 4000
     n_chains: int = 4
     n_warm_up: int = 1200
     least_effective_size: float = 200.0
-    n_checked: int = 120
+    n_checked: int = 80
     inside: float = 0.975
-    max_rounds: int = 8
+    max_rounds: int = 10
+    sampling: SurfaceSampling = SurfaceSampling()
 
     def __post_init__(self) -> None:
         for name, least in (("n_samples", 4), ("n_chains", 2), ("n_warm_up", 40), ("n_checked", 1), ("max_rounds", 1)):
@@ -53,6 +73,8 @@ class CouplingPosterior:
     ----------
     prior
         What was believed before; it names the couplings.
+    surface
+        The log-likelihood that was used.
     draws
         Couplings.
     log_posterior
@@ -74,6 +96,7 @@ class CouplingPosterior:
     """
 
     prior: JointPrior
+    surface: CouplingSurface
     draws: Float[np.ndarray, "chain sample parameter"]
     log_posterior: Float[np.ndarray, "chain sample"]
     acceptance: float

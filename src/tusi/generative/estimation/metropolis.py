@@ -9,7 +9,7 @@ from jaxtyping import Float
 TAIL = 6.0
 """Degrees of freedom of the independent proposals: heavier tails than a Gaussian posterior's."""
 
-INDEPENDENT = 0.5
+INDEPENDENT = 0.75
 """Share of the steps that propose independently of where the chain is."""
 
 N_STAGES = 4

@@ -7,13 +7,12 @@ enough where they went, and where it did not it is sampled there and the chains 
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from tusi.errors import InputError
-from tusi.generative.estimation.coupling_posterior import CouplingPosterior, PosteriorSettings
+from tusi.generative.estimation.coupling_posterior import CouplingPosterior, CouplingSurface, PosteriorSettings
 from tusi.generative.estimation.metropolis import Walk, walk
 from tusi.generative.estimation.prior import JointPrior, Priors
 from tusi.generative.reweighting import Pool
@@ -21,23 +20,11 @@ from tusi.generative.reweighting import Pool
 MOST_EXPONENTS = 2**21
 """Exponentials that are held at once while a surface is evaluated at many couplings."""
 
+EXPLORING = (240, 200)
+"""Steps of the warm-up and samples of each chain while the surface is still extended."""
+
 NEWTON_STEPS = 50
 """Damped Newton steps toward the top of the posterior, from which the chains start."""
-
-
-@runtime_checkable
-class CouplingSurface(Protocol):
-    """A log-likelihood of the couplings, and how well it is known."""
-
-    def log_likelihood(
-        self, couplings: Float[np.ndarray, " parameter"]
-    ) -> tuple[float, Float[np.ndarray, " parameter"], Float[np.ndarray, "parameter parameter"]]:
-        """Return the log-likelihood up to a constant, its gradient and minus its Hessian."""
-        ...
-
-    def effective_sample_size(self, couplings: Float[np.ndarray, " parameter"]) -> Float[np.ndarray, " segment"]:
-        """Return the independent samples that each of its partition functions rests on there."""
-        ...
 
 
 def sample_surface(
@@ -96,19 +83,26 @@ def sample_surface(
     """
     settings = settings or PosteriorSettings()
     prior = priors if isinstance(priors, JointPrior) else priors.of(parameters)
+    short = dataclasses.replace(settings, n_samples=EXPLORING[1], n_warm_up=EXPLORING[0])
+    now = settings if extend is None else short
     best = None
     for n_rounds in range(1, settings.max_rounds + 1):
         best, covariance = _top(surface, prior, best)
-        drawn = _draw(surface, prior, (best, covariance), settings, rng)
+        drawn = _draw(surface, prior, (best, covariance), now, rng)
         places = _spread(drawn.draws, settings.n_checked, rng)
         sizes = np.array([np.min(surface.effective_sample_size(place)) for place in places])
         known = sizes >= settings.least_effective_size
-        if known.mean() >= settings.inside or extend is None or n_rounds == settings.max_rounds:
+        enough = bool(known.mean() >= settings.inside)
+        last = extend is None or n_rounds >= settings.max_rounds - 1
+        if now is settings and (enough or last):
             break
-        surface = extend(_far_apart(places[~known], drawn.draws, 2 + len(best)))
+        if extend is not None and not enough:
+            surface = extend(_far_apart(places[~known], drawn.draws, 2 + len(best)))
+        now = settings if enough or last else short
     error, ratio = _surface_error(surface, drawn.draws)
     result = CouplingPosterior(
         prior=prior,
+        surface=surface,
         draws=drawn.draws,
         log_posterior=drawn.log_density,
         acceptance=drawn.acceptance,
@@ -125,11 +119,11 @@ def log_likelihoods(
     surface: CouplingSurface, couplings: Float[np.ndarray, "batch parameter"]
 ) -> Float[np.ndarray, " batch"]:
     """Return a surface's log-likelihood at many couplings."""
+    batch = getattr(surface, "log_likelihoods", None)
+    if batch is not None:
+        return batch(couplings)
     pool = surface if isinstance(surface, Pool) else getattr(surface, "pool", None)
     if not isinstance(pool, Pool):
-        batch = getattr(surface, "log_likelihoods", None)
-        if batch is not None:
-            return batch(couplings)
         return np.array([surface.log_likelihood(one)[0] for one in couplings])
     chunk = max(1, MOST_EXPONENTS // len(pool.log_weight))
     lengths = np.diff(np.append(pool.start, len(pool.log_weight)))
