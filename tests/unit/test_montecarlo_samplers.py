@@ -238,7 +238,9 @@ def test_chains_that_disagree_are_told():
 
 def chains(statistics):
     nothing = np.zeros((len(statistics), 0, 1), dtype=np.int8)
-    return Samples(statistics=statistics, species=nothing, final=nothing.reshape(len(statistics), 0), acceptance=1.0)
+    return Samples(
+        statistics=statistics, species=nothing, final=np.zeros((len(statistics), 1), dtype=np.int8), acceptance=1.0
+    )
 
 
 @pytest.mark.parametrize(

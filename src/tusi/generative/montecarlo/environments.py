@@ -10,7 +10,7 @@ import dataclasses
 
 import numba
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from tusi.generative.lattice.system import LatticeSystem, count_statistics
 
@@ -72,7 +72,7 @@ class Environments:
             self.offset.astype(np.uint64),
         )
 
-    def arrange(self, species: Int[np.ndarray, " site"]) -> Int[np.ndarray, " place"]:
+    def arrange(self, species: Int[np.ndarray, " site"]) -> UInt8[np.ndarray, " place"]:
         """Return an arrangement in the order of the places."""
         return np.append(species, 0).astype(np.uint8)[self.order]
 
@@ -328,6 +328,7 @@ def count_environments(state, sites, counts, out):
     """Add every free site's share of the statistics."""
     neighbours, stride, n_neighbours, offset = sites
     table, segments, _ = counts
+    partial = np.zeros((4, len(out)))
     for segment in range(len(segments)):
         which = segments[segment, 2]
         near, first = n_neighbours[which], offset[which]
@@ -336,4 +337,7 @@ def count_environments(state, sites, counts, out):
             for slot in range(near):
                 row += stride[which, slot] * state[neighbours[place, slot]]
             for k in range(len(out)):
-                out[k] += table[row, state[place], k]
+                partial[place & 3, k] += table[row, state[place], k]
+    for j in range(4):
+        for k in range(len(out)):
+            out[k] += partial[j, k]
