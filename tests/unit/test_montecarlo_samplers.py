@@ -236,6 +236,14 @@ def test_chains_that_disagree_are_told():
     assert drifting.r_hat[0] > 1.3
 
 
+def test_rounding_is_not_taken_for_change():
+    sums = chains(1000 + 1e-10 * np.random.default_rng(1).normal(size=(2, 100, 1)))
+    assert (sums.r_hat[0], sums.effective_sample_size[0]) == (1, 200)
+    still = chains(np.zeros((2, 100, 1)))
+    assert (still.r_hat[0], still.effective_sample_size[0], still.standard_error[0]) == (1, 200, 0)
+    assert chains(np.zeros((2, 3, 1))).effective_sample_size[0] == 2
+
+
 def chains(statistics):
     nothing = np.zeros((len(statistics), 0, 1), dtype=np.int8)
     return Samples(

@@ -11,6 +11,9 @@ from tusi.errors import InputError
 _FEWEST = 4
 """Samples in a chain below which no autocorrelation is estimated."""
 
+_ROUNDING = 1e-24
+"""Variance, relative to the largest square, that sums of floating-point numbers have though they never change."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
@@ -80,7 +83,7 @@ class Samples:
         between = halves.mean(axis=1).var(axis=0, ddof=1)
         pooled = (half - 1) / half * within + between
         ratio = np.divide(pooled, within, out=np.full(n_parameters, np.inf), where=within > 0)
-        return np.sqrt(np.where(pooled > 0, ratio, 1.0))
+        return np.sqrt(np.where(pooled > _ROUNDING * np.abs(halves).max(axis=(0, 1)) ** 2, ratio, 1.0))
 
     @functools.cached_property
     def mean(self) -> Float[np.ndarray, " parameter"]:
@@ -110,7 +113,7 @@ def _effective_size(series: Float[np.ndarray, "chain sample"]) -> float:
     between = series.mean(axis=1).var(ddof=1) if n_chains > 1 else 0.0
     within = covariance[0] * n_samples / (n_samples - 1)
     pooled = covariance[0] + between
-    if pooled <= 1e-24 * max(1.0, float(np.abs(series).max()) ** 2):
+    if pooled <= _ROUNDING * np.abs(series).max() ** 2:
         return float(n_chains * n_samples)
     correlation = 1.0 - (within - covariance) / pooled
     correlation[0] = 1.0
