@@ -51,6 +51,8 @@ class CouplingEstimate:
         Independent samples behind the moments, and agreement of the chains; NaN where nothing was simulated.
     log_likelihood_gain
         Log-likelihood above that of no couplings, in nats; NaN where the method has none.
+    log_likelihood_gain_error
+        Its Monte Carlo error.
     method
         The method as code.
     notes
@@ -74,6 +76,7 @@ class CouplingEstimate:
     method: str
     notes: tuple[str, ...]
     n_sites: int
+    log_likelihood_gain_error: float = np.nan
 
     @property
     def standard_error(self) -> Float[np.ndarray, " parameter"]:

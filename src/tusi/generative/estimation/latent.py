@@ -23,10 +23,12 @@ from tusi.generative.lattice.system import LatticeSystem
 class Image:
     """One image ready for inference.
 
-    Its own couplings are the shared ones times `ratio`, then its chemical potentials (none where the model's fields
-    say all). Sites at a window's border, whose surroundings were not all seen, are clamped to what they hold; where
-    that is uncertain or unseen they are random too, weighted with and without evidence alike by what is known of each
-    alone, so that they carry the doubt inwards and nothing else is inferred from them.
+    Its own couplings are the shared ones times `ratio`, then its chemical potentials: none where the model's fields
+    say all, nor where the numbers of each species are certain, which are then conditioned on.
+
+    Sites at a window's border, whose surroundings were not all seen, are clamped to what they hold. Where that is
+    uncertain or unseen they are random too, weighted with and without evidence alike by what is known of each alone
+    (which holds their field), so that they carry the doubt inwards and nothing else is inferred from them.
 
     Attributes
     ----------
@@ -44,6 +46,8 @@ class Image:
         Couplings that all images share.
     ratio
         What they are multiplied with.
+    conserved
+        Whether the numbers of each species on the random sites are conditioned on.
     name
         What to call it.
     """
@@ -55,6 +59,7 @@ class Image:
     informed: Bool[np.ndarray, " site"]
     n_shared: int
     ratio: float
+    conserved: bool
     name: str
 
     @property
@@ -99,11 +104,12 @@ class Image:
 
 
 def compile_images(
-    observations: Sequence[Observation], model: LatticeModel, *, composition: str
+    observations: Sequence[Observation], model: LatticeModel, *, composition: str, conserve: bool = False
 ) -> tuple[tuple[Image, ...], tuple[str, ...]]:
     """Compile each image with the model, and with its own chemical potentials where it has them.
 
-    Images that hold one species only say nothing beside a composition of their own and are left out, with a note.
+    Images that hold one species only say nothing beside a composition of their own and are left out, with a note. If
+    every species is certain, the numbers of each may be conditioned on (`conserve`) instead.
 
     Raises
     ------
@@ -111,7 +117,10 @@ def compile_images(
         The model has a field that no image could tell from its own chemical potentials, or no site is random.
     """
     fields = _own_fields(model) if composition == "own" else ()
-    extended = dataclasses.replace(model, terms=(*model.terms, *fields))
+    conserved = (
+        conserve and bool(fields) and all(bool((one.certain | ~one.sites.occupied).all()) for one in observations)
+    )
+    extended = model if conserved else dataclasses.replace(model, terms=(*model.terms, *fields))
     images, notes = [], []
     for number, observation in enumerate(observations):
         name = observation.name or f"image {number}"
@@ -119,15 +128,15 @@ def compile_images(
         if fields and present.sum() == 1:
             notes.append(f"{name} holds one species only and says nothing beside its own composition")
             continue
-        images.append(_compile(observation, extended, (len(model.terms), name)))
+        images.append(_compile(observation, extended, (len(model.terms), name, conserved)))
     if not images:
         raise InputError("observations", expected="an image with more than one species", got="none")
     return tuple(images), tuple(notes)
 
 
-def _compile(observation: Observation, model: LatticeModel, of: tuple[int, str]) -> Image:
-    """Compile one image with an extended model; `of` holds the number of shared couplings and the name."""
-    n_shared, name = of
+def _compile(observation: Observation, model: LatticeModel, of: tuple[int, str, bool]) -> Image:
+    """Compile one image with an extended model, given how many couplings are shared, a name, what is conserved."""
+    n_shared, name, conserved = of
     plain = lattice_system(model, observation.sites)
     if not plain.free.any():
         raise InputError(
@@ -147,7 +156,9 @@ def _compile(observation: Observation, model: LatticeModel, of: tuple[int, str])
     with np.errstate(divide="ignore"):
         log_weight[border & doubtful] = np.log(probability[border & doubtful])
     inner = plain.free
-    system = dataclasses.replace(plain, log_weight=log_weight, free=inner | (border & doubtful))
+    system = _without_fields(
+        dataclasses.replace(plain, log_weight=log_weight, free=inner | (border & doubtful)), border & doubtful
+    )
     evidence = None
     if doubtful.any():
         seen = np.where((inner & observation.informed)[:, None], observation.log_likelihood, 0.0)
@@ -160,8 +171,18 @@ def _compile(observation: Observation, model: LatticeModel, of: tuple[int, str])
         informed=observation.informed | ~occupied,
         n_shared=n_shared,
         ratio=float(observation.temperature_ratio),
+        conserved=conserved,
         name=name,
     )
+
+
+def _without_fields(system: LatticeSystem, sites: Bool[np.ndarray, " site"]) -> LatticeSystem:
+    """Return the system without the clusters of one site on some sites."""
+    real = system.members < system.n_sites
+    lone = real.sum(axis=1) == 1
+    owner = np.where(real, system.members, 0).sum(axis=1)
+    kept = ~(lone & sites[np.minimum(owner, system.n_sites - 1)])
+    return dataclasses.replace(system, members=system.members[kept], kind=system.kind[kept], weight=system.weight[kept])
 
 
 def _own_fields(model: LatticeModel) -> tuple[Term, ...]:
