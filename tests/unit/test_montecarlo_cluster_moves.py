@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from tusi.errors import InputError
-from tusi.generative.lattice import SQUARE, blume_capel, ising, lattice_system, periodic_sites, potts
+from tusi.generative.lattice import SQUARE, TRIANGULAR, blume_capel, ising, lattice_system, periodic_sites, potts
 from tusi.generative.lattice.exact import enumerate_states
 from tusi.generative.lattice.named import triangle_model
 from tusi.generative.lattice.system import LatticeSystem
-from tusi.generative.montecarlo import HeatBath, SamplingPlan, SwendsenWang, Wolff, draw_samples
+from tusi.generative.montecarlo import HeatBath, SamplingPlan, SwendsenWang, Tempering, Wolff, draw_samples
+from tusi.generative.montecarlo.tempering import temper
 
 SAMPLERS = [SwendsenWang(), Wolff(), Wolff(n_clusters=3)]
 
@@ -87,3 +88,94 @@ def test_states_occur_as_often_as_enumeration_says(system, couplings, start, sam
     kept = system.statistics(samples.species)
     np.testing.assert_allclose(samples.statistics, kept, atol=1e-9)
     assert (samples.final == samples.species[:, -1]).all()
+
+
+def test_clusters_forget_faster_than_the_heat_bath_at_tc():
+    system = lattice_system(ising(field=False), periodic_sites(SQUARE, (64, 64)))
+    tc = np.array([np.log(1 + np.sqrt(2)) / 2])
+    start = np.ones(64 * 64, dtype=np.int8)
+    times = {}
+    for name, sampler in (("SwendsenWang", SwendsenWang()), ("Wolff", Wolff()), ("HeatBath", HeatBath())):
+        plan = SamplingPlan(n_samples=600, n_chains=2, burn_in=100, start=start)
+        samples = draw_samples(system, tc, rng=np.random.default_rng(4), sampler=sampler, plan=plan)
+        times[name] = 1200 / samples.effective_sample_size[0]
+    assert times["SwendsenWang"] < 12
+    assert times["Wolff"] < 6
+    assert times["HeatBath"] > 5 * times["SwendsenWang"]
+
+
+def test_clusters_at_clamped_sites_stay():
+    system = lattice_system(ising(field=False), periodic_sites(SQUARE, (8, 8)))
+    free = np.ones(64, bool)
+    free[0] = False
+    start = np.ones(64, dtype=np.int8)
+    for sampler in (SwendsenWang(), Wolff()):
+        plan = SamplingPlan(n_samples=200, burn_in=20, spacing=2, start=start, keep_species=True)
+        rng = np.random.default_rng(4)
+        samples = draw_samples(system.with_free(free), np.array([1.0]), rng=rng, sampler=sampler, plan=plan)
+        assert samples.species[:, :, 0].all()
+        assert samples.species.mean() > 0.99
+
+
+@pytest.mark.parametrize("sampler", [SwendsenWang(), Wolff()], ids=repr)
+def test_what_clusters_cannot_move_is_refused(sampler):
+    system = lattice_system(triangle_model(), periodic_sites(TRIANGULAR, (3, 3)))
+    with pytest.raises(InputError, match=f"{type(sampler).__name__} can move; got a term that ties 3 sites.*HeatBath"):
+        draw_samples(system, np.ones(2), rng=np.random.default_rng(0), sampler=sampler)
+
+
+def test_number_of_clusters_is_checked():
+    with pytest.raises(InputError, match=r"n_clusters.*at least 1"):
+        Wolff(n_clusters=0)
+
+
+def two_valleys():
+    """Build two strongly tied rings in opposite random fields: two deep valleys, a frustrated bond between them."""
+    pairs = np.array(
+        [(i, (i + 1) % 4) for i in range(4)] + [(4 + i, 4 + (i + 1) % 4) for i in range(4)] + [(0, 4), (2, 6)]
+    )
+    log_weight = np.zeros((8, 2))
+    log_weight[:4, 1], log_weight[4:, 0] = 0.15, 0.1
+    return LatticeSystem(
+        parameters=("unlike",),
+        n_species=2,
+        members=pairs,
+        kind=np.zeros(10, int),
+        weight=np.array([1.0] * 8 + [0.1, -0.05]),
+        table=np.array([0.0, 1.0, 1.0, 0.0]).reshape(1, 4, 1),
+        log_weight=log_weight,
+        free=np.ones(8, bool),
+    )
+
+
+def test_tempering_crosses_barriers_that_the_heat_bath_does_not():
+    system, couplings = two_valleys(), np.array([6.0])
+    start = np.zeros((8,), dtype=np.int8)
+    states = enumerate_states(system)
+    ones = states.probability(couplings) @ (states.species[:, :4].mean(axis=1) > 0.5)
+    plan = SamplingPlan(n_samples=2500, n_chains=2, burn_in=50, keep_species=True, start=start)
+    rng = np.random.default_rng(6)
+    rungs = temper(system, couplings, rng=rng, plan=plan, sampler=Tempering(ladder=4, hottest=0.15))
+    for factor, samples in zip(rungs.factors, rungs.samples, strict=True):
+        high = samples.species[:, :, :4].mean(axis=2) > 0.5
+        expected = states.probability(factor * couplings) @ (states.species[:, :4].mean(axis=1) > 0.5)
+        assert abs(high.mean() - expected) < 0.05
+        assert abs(samples.mean - states.mean(factor * couplings))[0] < 5 * samples.standard_error[0] + 1e-3
+    assert rungs.swaps.min() > 0.2
+    stuck = draw_samples(system, couplings, rng=rng, sampler=HeatBath(), plan=plan)
+    assert abs((stuck.species[:, :, :4].mean(axis=2) > 0.5).mean() - ones) > 0.3
+
+
+def test_tempering_is_exact_where_sites_are_barred_and_clamped():
+    _, system, couplings, start = CASES[3]
+    plan = SamplingPlan(n_samples=1000, n_chains=4, burn_in=20, spacing=2, keep_species=True, start=start)
+    rng = np.random.default_rng(8)
+    samples = draw_samples(system, np.array(couplings), rng=rng, sampler=Tempering(ladder=(1, 0.5)), plan=plan)
+    assert abs(chi_squared(system, np.array(couplings), samples)) < 5
+    np.testing.assert_allclose(samples.statistics, system.statistics(samples.species), atol=1e-9)
+
+
+@pytest.mark.parametrize("ladder", [1, (1.0,), (0.9, 0.5), (1.0, 1.0), (1.0, -0.1), (1.0, float("nan"))])
+def test_ladder_is_checked(ladder):
+    with pytest.raises(InputError, match=r"ladder.*begin with 1 and fall"):
+        Tempering(ladder=ladder)
