@@ -20,7 +20,7 @@ from tusi.generative.labels import draw_labels
 from tusi.generative.likelihood import Evidence, FitSettings, invert, maximise_likelihood, profile_interval
 from tusi.generative.models import MODELS
 from tusi.generative.nested import nested_score
-from tusi.generative.permutation import PermutationJob, permute, random_distance, score_statistic
+from tusi.generative.permutation import PermutationJob, permute, random_distance, score_p_value
 from tusi.generative.sampling import SamplerSettings, sample
 from tusi.generative.surface import histogram_surface, minimise_distance
 from tusi.generative.window import condition
@@ -132,8 +132,7 @@ def null_p_values(n_replicas, seed, *, n_permutations=99, size=FULL):
         for model, values in zip(models, drawn.statistics, strict=True):
             null = values.sum(axis=1)
             seen = sum(world.windows[0].only(model).statistics(model, one) for one in species)
-            both = np.concatenate([null, seen])
-            row.append(resampling_p_value(score_statistic(seen, both)[0], score_statistic(null, both)))
+            row.append(score_p_value((seen, observed), (null, drawn.free_histogram), n_ring=6))
         rows.append(row)
     return np.array(rows)
 

@@ -13,7 +13,7 @@ from tusi.generative.labels import most_likely_labels
 from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.models import embedding
 from tusi.generative.nested import nested_score
-from tusi.generative.permutation import Permutations, random_distance, score_statistic
+from tusi.generative.permutation import Permutations, random_distance, score_p_value
 from tusi.generative.predictive import PREDICTED, predicted_statistics, two_sided_p_value
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.surface import distance_at, minimise_distance
@@ -301,9 +301,11 @@ def _gain_p(gathered: Gathered, model: LatticeModel) -> float:
     if gathered.permutations is None:
         return float("nan")
     null = gathered.permutations.statistics[gathered.models.index(model)].sum(axis=1)
-    observed = _labelled_statistics(gathered, model)
-    both = np.concatenate([null, observed])
-    return _p_value(score_statistic(observed, both), score_statistic(null, both))
+    return score_p_value(
+        (_labelled_statistics(gathered, model), _labelled_histogram(gathered)),
+        (null, gathered.permutations.free_histogram),
+        n_ring=gathered.classes.n_ring,
+    )
 
 
 def _nested_tests(gathered: Gathered, fits: tuple[HamiltonianFit, ...]) -> tuple[NestedTest, ...]:
@@ -336,11 +338,12 @@ def _nested_score(gathered: Gathered, smaller: LatticeModel, larger: LatticeMode
     outcome = gathered.outcomes.get(smaller.name)
     if outcome is None:
         null = gathered.permutations.statistics[gathered.models.index(larger)].sum(axis=1)  # type: ignore[union-attr]
-        observed = _labelled_statistics(gathered, larger)
-    else:
-        null = outcome.replicas.statistics[place]
-        observed = outcome.replicas.observed_statistics[place]
-    scores, null_scores = nested_score(observed, null, smaller=smaller, larger=larger)
+        scores, _ = nested_score(_labelled_statistics(gathered, larger), null, smaller=smaller, larger=larger)
+        return float(np.median(scores)), _gain_p(gathered, larger)
+    replicas = outcome.replicas
+    scores, null_scores = nested_score(
+        replicas.observed_statistics[place], replicas.statistics[place], smaller=smaller, larger=larger
+    )
     return float(np.median(scores)), _p_value(scores, null_scores)
 
 
