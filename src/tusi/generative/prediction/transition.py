@@ -1,0 +1,235 @@
+"""Where a phase transition is: crossings of Binder cumulants, and peaks of the specific heat, against size."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy.interpolate import CubicSpline
+from scipy.optimize import brentq
+
+from tusi.data.record import Record, array
+from tusi.errors import InputError
+from tusi.generative.prediction.diagram import PhaseDiagram
+
+SIGNIFICANT = 3.0
+"""Monte Carlo standard errors by which two sizes must differ on either side of a crossing."""
+
+LEAST_RESOLVED = 0.975
+"""Share of the draws that must show the transition inside the range of temperatures."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Transition(Record):
+    """A transition temperature with its credible band, or why none is given.
+
+    Attributes
+    ----------
+    method
+        "Binder crossing" or "specific heat".
+    resolved
+        Whether the transition lies inside the range of temperatures for all but 2.5 % of the draws.
+    reason
+        Why not, in words; empty where it is resolved.
+    unit
+        "K", or "T/T_ref".
+    level
+        Field or composition.
+    value
+        Median of the draws; NaN where it is not resolved.
+    interval
+        95 % credible interval: couplings and Monte Carlo error; NaN where it is not resolved.
+    monte_carlo_error
+        Part of the error that longer simulations would remove.
+    size_drift
+        Difference between the last two finite-size estimates: how far the sizes still matter.
+    draws
+        The transition temperature of each draw of the couplings; NaN where it shows none.
+    """
+
+    format_name: ClassVar[str] = "transition"
+    row: ClassVar[str] = "draw"
+
+    method: str
+    resolved: bool
+    reason: str
+    unit: str
+    level: float
+    value: float
+    interval: tuple[float, float]
+    monte_carlo_error: float
+    size_drift: float
+    draws: Float[np.ndarray, " draw"] = array("draw")
+
+    def __str__(self) -> str:
+        if not self.resolved:
+            return f"no transition resolved: {self.reason}"
+        low, high = self.interval
+        return f"Tc = {self.value:.5g} {self.unit} (95 %: {low:.5g} to {high:.5g}), by {self.method}"
+
+
+def find_transition(
+    diagram: PhaseDiagram,
+    *,
+    method: Literal["Binder crossing", "specific heat"] = "Binder crossing",
+    level: int = 0,
+    exponent: float = 1.0,
+) -> Transition:
+    """Return the transition temperature of a phase diagram, with a band that holds the posterior of the couplings.
+
+    Binder cumulants of two sizes cross at a continuous transition: the larger crystal is the more ordered below it and
+    the less ordered above. The crossing of the two largest sizes is taken for every draw. Peaks of the specific heat
+    move with size as `T(L) = Tc + a L^(-1/nu)`; a line through the sizes gives Tc, and the peak must grow with size.
+    "No transition resolved" is an answer: where sizes do not differ beyond their Monte Carlo error on both sides,
+    where more than 2.5 % of the draws have their transition outside the temperatures, or where the peak does not grow.
+
+    Parameters
+    ----------
+    diagram
+        At least two sizes.
+    method
+        What to look for.
+    level
+        Number of the field or composition.
+    exponent
+        nu of the line through the peaks; 1 in the two-dimensional Ising class.
+
+    Returns
+    -------
+    Transition
+        Perhaps unresolved.
+
+    Raises
+    ------
+    InputError
+        There is one size only, or fewer than three temperatures.
+
+    References
+    ----------
+    K. Binder, Z. Phys. B 43, 119 (1981).
+
+    Examples
+    --------
+    >>> from tusi.generative.lattice import SQUARE, ising
+    >>> from tusi.generative.prediction import Conditions, DiagramPlan, FittedModel, phase_diagram
+    >>> model = FittedModel(model=ising(field=False), value=np.array([0.1]), covariance=np.array([[0.0]]))
+    >>> conditions = Conditions(crystal=SQUARE, temperatures=(1.0, 1.5, 2.0))
+    >>> plan = DiagramPlan(sizes=(4, 6), n_samples=50, n_draws=10)
+    >>> diagram = phase_diagram(model, conditions=conditions, rng=np.random.default_rng(1), plan=plan)
+    >>> find_transition(diagram).resolved
+    False
+    """
+    if len(diagram.sizes) < 2 or len(diagram.temperature) < 3:
+        raise InputError(
+            "diagram", expected="at least two sizes and three temperatures",
+            got=f"{len(diagram.sizes)} and {len(diagram.temperature)}",
+        )  # fmt: skip
+    if not 0 <= level < len(diagram.level):
+        raise InputError("level", expected=f"a number below {len(diagram.level)}", got=str(level))
+    find = _crossings if method == "Binder crossing" else _peaks
+    draws, central, drift, reason = find(diagram, level, exponent)
+    found = np.isfinite(draws)
+    low, high = diagram.temperature[0], diagram.temperature[-1]
+    if not reason and found.mean() < LEAST_RESOLVED:
+        reason = (
+            f"{1 - found.mean():.0%} of the draws show none between {low:.4g} and {high:.4g} {diagram.temperature_unit}"
+        )
+    resolved = not reason
+    ends = np.quantile(draws[found], (0.025, 0.975)) if resolved else (np.nan, np.nan)
+    return Transition(
+        method=method,
+        resolved=resolved,
+        reason=reason,
+        unit=diagram.temperature_unit,
+        level=float(diagram.level[level]),
+        value=float(np.median(draws[found])) if resolved else float("nan"),
+        interval=(float(ends[0]), float(ends[1])),
+        monte_carlo_error=central if resolved else float("nan"),
+        size_drift=drift if resolved else float("nan"),
+        draws=draws,
+    )
+
+
+def _crossings(diagram: PhaseDiagram, level: int, _: float) -> tuple[np.ndarray, float, float, str]:
+    """Return the crossing of the two largest sizes for each draw, its Monte Carlo error, drift, and what is wrong."""
+    column = diagram.column("Binder cumulant")
+    every = diagram.draw_value[:, :, :, level, column]
+    value, error = diagram.value[:, :, level, column], diagram.monte_carlo_error[:, :, level, column]
+    difference = value[-1] - value[-2]
+    noise = np.maximum(np.hypot(error[-1], error[-2]), 1e-12)
+    excess = difference / noise
+    nothing = np.full(every.shape[1], np.nan)
+    above, below = np.flatnonzero(excess > SIGNIFICANT), np.flatnonzero(excess < -SIGNIFICANT)
+    pairs = [(i, below[below > i][0]) for i in above if (below > i).any()]
+    if not pairs:
+        return nothing, np.nan, np.nan, "the Binder cumulants of the two largest sizes do not cross beyond their error"
+    start, stop = pairs[-1]
+    centre = _nearest_zero(
+        diagram.temperature, difference, 0.5 * (diagram.temperature[start] + diagram.temperature[stop])
+    )
+    draws = np.array([_zero_of_draw(diagram.temperature, row, centre) for row in every[-1] - every[-2]])
+    near = slice(max(start - 1, 0), stop + 2)
+    slope = np.polyfit(diagram.temperature[near], difference[near], 1)[0]
+    at = int(np.argmin(np.abs(diagram.temperature - centre)))
+    drift = np.nan
+    if len(value) > 2:
+        drift = centre - _nearest_zero(diagram.temperature, value[-2] - value[-3], centre)
+    return draws, float(noise[at] / abs(slope)), float(drift), ""
+
+
+def _zero_of_draw(temperature: np.ndarray, difference: np.ndarray, centre: float) -> float:
+    """Return the crossing of a draw, if the larger size is the more ordered below it and the less ordered above."""
+    zero = _nearest_zero(temperature, difference, centre)
+    if np.isnan(zero):
+        return zero
+    below, above = difference[temperature < zero], difference[temperature > zero]
+    return zero if below.max(initial=0.0) > 0 > above.min(initial=0.0) else np.nan
+
+
+def _nearest_zero(temperature: np.ndarray, difference: np.ndarray, centre: float) -> float:
+    """Return the change from positive to negative that lies nearest to a temperature; NaN where there is none."""
+    falls = np.flatnonzero((difference[:-1] > 0) & (difference[1:] <= 0))
+    if not len(falls):
+        return np.nan
+    curve = CubicSpline(temperature, difference)
+    zeros = np.array([brentq(curve, temperature[k], temperature[k + 1]) for k in falls])
+    return float(zeros[np.argmin(np.abs(zeros - centre))])
+
+
+def _peaks(diagram: PhaseDiagram, level: int, exponent: float) -> tuple[np.ndarray, float, float, str]:
+    """Return the extrapolated peak of the specific heat for each draw, its error, drift, and what is wrong."""
+    column = diagram.column("specific heat")
+    every = diagram.draw_value[:, :, :, level, column]
+    value, error = diagram.value[:, :, level, column], diagram.monte_carlo_error[:, :, level, column]
+    nothing = np.full(every.shape[1], np.nan)
+    top = value.argmax(axis=1)
+    if ((top == 0) | (top == len(diagram.temperature) - 1)).any():
+        return nothing, np.nan, np.nan, "the specific heat is highest at the edge of the temperatures"
+    heights = value[np.arange(len(value)), top]
+    noise = error[np.arange(len(value)), top]
+    if heights[-1] - heights[0] < SIGNIFICANT * np.hypot(noise[-1], noise[0]):
+        return nothing, np.nan, np.nan, "the peak of the specific heat does not grow with size"
+    scale = np.array(diagram.sizes, dtype=float) ** (-1.0 / exponent)
+    places = np.array([[_peak(diagram.temperature, curve) for curve in part] for part in every])
+    design = np.column_stack([np.ones_like(scale), scale])
+    draws = np.linalg.lstsq(design, places, rcond=None)[0][0] if np.isfinite(places).all() else nothing.copy()
+    if not np.isfinite(places).all():
+        whole = np.isfinite(places).all(axis=0)
+        draws[whole] = np.linalg.lstsq(design, places[:, whole], rcond=None)[0][0]
+    central = np.array([_peak(diagram.temperature, curve) for curve in value])
+    drift = np.linalg.lstsq(design, central, rcond=None)[0][0] - central[-1]
+    return draws, np.nan, float(drift), ""
+
+
+def _peak(temperature: np.ndarray, curve: np.ndarray) -> float:
+    """Return the top of a parabola through the highest points; NaN at the edge."""
+    top = int(np.argmax(curve))
+    if top in (0, len(curve) - 1):
+        return np.nan
+    near = np.arange(max(0, top - 3), min(len(curve), top + 4))
+    centre = temperature[top]
+    second, first, _ = np.polyfit(temperature[near] - centre, curve[near], 2)
+    if second >= 0:
+        return np.nan
+    place = centre - first / (2 * second)
+    return float(place) if temperature[near[0]] <= place <= temperature[near[-1]] else np.nan
