@@ -14,7 +14,7 @@ from tusi.generative.estimation.observation import Observation
 from tusi.generative.estimation.pseudolikelihood import maximise_pseudolikelihood
 from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.likelihood import COUPLING_LIMIT, invert, star
-from tusi.generative.montecarlo import SamplingPlan
+from tusi.generative.montecarlo.plan import SamplingPlan
 
 Z95 = 1.959963984540054
 

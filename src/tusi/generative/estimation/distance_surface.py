@@ -13,9 +13,16 @@ from tusi.generative.estimation.histograms import Counter, Statistic
 from tusi.generative.estimation.latent import Image, compile_images
 from tusi.generative.estimation.observation import Observation
 from tusi.generative.lattice.model import LatticeModel
-from tusi.generative.montecarlo import Exchange, HeatBath, Samples, SamplingPlan, draw_samples
+from tusi.generative.montecarlo.draw import draw_samples
+from tusi.generative.montecarlo.exchange import Exchange
+from tusi.generative.montecarlo.heat_bath import HeatBath
+from tusi.generative.montecarlo.plan import SamplingPlan
+from tusi.generative.montecarlo.samples import Samples
 from tusi.generative.reweighting import pool_of
 from tusi.inference.statistical_distance import statistical_distance
+
+CHUNK = 100
+"""Couplings at which samples are weighted together."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +101,7 @@ def targets_of(
                 size=total[counter.block],
                 channel=_channel(image, observation),
                 canonical=composition == "own",
-            )  # fmt: skip
+            )
         )
     if not targets:
         raise InputError(
@@ -119,7 +126,7 @@ class HistogramPool:
     log_weight
         Log-probability of each sample over that in the mixture of all couplings.
     independence
-        Independent samples that one sample is worth.
+        Independent samples that each sample is worth.
     r_hat
         Agreement of the chains.
     """
@@ -127,14 +134,16 @@ class HistogramPool:
     statistics: Float[np.ndarray, "sample parameter"]
     histogram: Float[np.ndarray, "sample bin"]
     log_weight: Float[np.ndarray, " sample"]
-    independence: float
+    independence: Float[np.ndarray, " sample"]
     r_hat: float
 
-    def probability(self, couplings: Float[np.ndarray, " parameter"]) -> Float[np.ndarray, " sample"]:
+    def probability(self, couplings: Float[np.ndarray, "*batch parameter"]) -> Float[np.ndarray, "*batch sample"]:
         """Return the weight of each sample at these couplings."""
-        exponent = self.log_weight - self.statistics @ couplings
-        weight = np.exp(exponent - exponent.max())
-        return weight / weight.sum()
+        exponent = self.log_weight - couplings @ self.statistics.T
+        exponent -= exponent.max(axis=-1, keepdims=True)
+        weight = np.exp(exponent, out=exponent)
+        weight /= weight.sum(axis=-1, keepdims=True)
+        return weight
 
     def mean(
         self, couplings: Float[np.ndarray, " parameter"]
@@ -168,12 +177,21 @@ class DistanceSurface:
 
     def squared(self, couplings: Float[np.ndarray, " parameter"]) -> float:
         """Return S^2 at these couplings."""
-        total = 0.0
+        return float(self.evaluate(couplings[None])[0][0])
+
+    def evaluate(
+        self, couplings: Float[np.ndarray, "place parameter"]
+    ) -> tuple[Float[np.ndarray, " place"], Float[np.ndarray, " place"]]:
+        """Return S^2 at many couplings, and the independent samples behind it in the image that has fewest."""
+        total, size = np.zeros(len(couplings)), np.full(len(couplings), np.inf)
         for target, pool in zip(self.targets, self.pools, strict=True):
-            angle = self._angles(target, target.observed, pool.mean(couplings)[0])
             n_each = np.bincount(target.counter.block, weights=target.observed)
-            total += np.nan_to_num(angle) ** 2 @ n_each
-        return float(total / self.n_clusters)
+            for some in np.array_split(np.arange(len(couplings)), len(couplings) // CHUNK + 1):
+                weight = pool.probability(couplings[some])
+                angle = self._angles(target, target.observed, weight @ pool.histogram)
+                total[some] += np.nan_to_num(angle) ** 2 @ n_each
+                size[some] = np.minimum(size[some], 1.0 / (weight**2 @ (1.0 / pool.independence)))
+        return total / self.n_clusters, size
 
     def gradient(
         self, couplings: Float[np.ndarray, " parameter"]
@@ -204,12 +222,11 @@ class DistanceSurface:
 
     def effective_sample_size(self, couplings: Float[np.ndarray, " parameter"]) -> float:
         """Return the independent samples behind the histogram of the image that has fewest."""
-        return min(pool.independence / np.sum(pool.probability(couplings) ** 2) for pool in self.pools)
+        return float(self.evaluate(couplings[None])[1][0])
 
     def _pull(self, target: Target, histogram: np.ndarray, mean: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return the gradient of `2 N S^2` of one image for each of several histograms."""
         ratio = np.sqrt(histogram) * np.sqrt(_inverse(mean))
-        sharp = np.ones_like(ratio)
         angle = self._angles(target, histogram, mean)
         sharp = (1.0 / np.sinc(np.minimum(angle, 3.0) / np.pi))[:, target.counter.block]
         return -2.0 * (ratio * np.nan_to_num(sharp, nan=1.0)) @ slope
@@ -218,7 +235,7 @@ class DistanceSurface:
     def _angles(target: Target, histogram: np.ndarray, mean: np.ndarray) -> np.ndarray:
         """Return the statistical distance of each block."""
         blocks = [target.counter.block == k for k in range(int(target.counter.block.max()) + 1)]
-        return np.stack([statistical_distance(histogram[..., b], mean[b]) for b in blocks], axis=-1)
+        return np.stack([statistical_distance(histogram[..., b], mean[..., b]) for b in blocks], axis=-1)
 
 
 def distance_surface(
@@ -251,12 +268,15 @@ def distance_surface(
         flat = statistics.reshape(-1, n_shared)
         row = np.unique(flat, axis=0, return_inverse=True)[1].ravel()
         n_samples = statistics.shape[1]
+        sizes = [float(samples.effective_sample_size[:n_shared].min()) for samples, _ in drawn]
         pools.append(
             HistogramPool(
                 statistics=flat - flat.mean(axis=0),
                 histogram=np.concatenate([histogram for _, histogram in drawn]).astype(np.float64),
                 log_weight=pool.log_weight[row] - np.log(pool.multiplicity[row]),
-                independence=min(s.effective_sample_size[:n_shared].min() for s, _ in drawn) / n_samples,
+                independence=np.repeat(
+                    [s.effective_sample_size[:n_shared].min() / n_samples for s, _ in drawn], n_samples
+                ),
                 r_hat=max(float(s.r_hat[:n_shared].max()) for s, _ in drawn),
             )
         )
