@@ -274,9 +274,7 @@ def distance_surface(
                 statistics=flat - flat.mean(axis=0),
                 histogram=np.concatenate([histogram for _, histogram in drawn]).astype(np.float64),
                 log_weight=pool.log_weight[row] - np.log(pool.multiplicity[row]),
-                independence=np.repeat(
-                    [s.effective_sample_size[:n_shared].min() / n_samples for s, _ in drawn], n_samples
-                ),
+                independence=np.repeat(sizes, n_samples) / n_samples,
                 r_hat=max(float(s.r_hat[:n_shared].max()) for s, _ in drawn),
             )
         )

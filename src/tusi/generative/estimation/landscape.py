@@ -189,7 +189,7 @@ def distance_landscape(
         grid=grid,
         squared=np.where(size >= LEAST_SIZE, squared, np.nan).reshape([axes.n_points] * len(names)),
         minimum=fit.minimum[chosen],
-        least=fit.surface.squared(fit.minimum),
+        least=surface.squared(fit.minimum),
         value=fit.value[chosen],
         covariance=covariance,
         n_clusters=surface.n_clusters,
