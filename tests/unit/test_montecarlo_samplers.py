@@ -1,5 +1,6 @@
 """Do the samplers draw what the Boltzmann weight says, and are their errors what they say?"""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -156,6 +157,26 @@ def test_single_exchanges_have_the_metropolis_rates_and_detailed_balance(name, r
     assert count[rates == 0].sum() == 0
     p_values = [fit_p_value(count[k], rates[k] * count[k].sum()) for k in np.flatnonzero(count.sum(axis=1) > 200)]
     assert min(p_values) > 1e-3 / len(p_values)
+
+
+@pytest.mark.parametrize("change", ["weight", "log_weight", "free"])
+def test_tables_hold_the_conditional_energies_of_every_site(change):
+    system, rng = ising(6), np.random.default_rng(4)
+    some = rng.random(36) < 0.3
+    values = {
+        "weight": np.where(rng.random(144) < 0.2, 0.4, 1.0),
+        "log_weight": np.where(some[:, None], [0.3, -0.2], 0.0),
+        "free": ~some,
+    }
+    system, couplings = dataclasses.replace(system, **{change: values[change]}), np.array([-0.3, 0.2])
+    environments = tabulate_environments(system, couplings)
+    assert len(environments.offset) < system.free.sum()
+    species = rng.integers(0, 2, size=36)
+    sites = environments.order[: system.free.sum()]
+    expected = system.site_statistics(species, sites) @ couplings - system.log_weight[sites]
+    state, which = environments.arrange(species), environments.place_class
+    code = environments.offset[which] + (environments.stride[which] * state[environments.neighbours]).sum(axis=1)
+    assert np.allclose(environments.energy[code], expected)
 
 
 def test_neighbours_that_act_alike_share_a_digit():
