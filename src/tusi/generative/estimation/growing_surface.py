@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tusi.generative.estimation.latent import Image
+from tusi.generative.estimation.mixture import pool_of_nodes
 from tusi.generative.estimation.surface import (
     LEAST_SHARE,
     RIDGE,
@@ -15,8 +16,8 @@ from tusi.generative.estimation.surface import (
     SurfaceSampling,
     inverse_information,
 )
-from tusi.generative.montecarlo import Samples, draw_samples
-from tusi.generative.reweighting import Pool, pool_of
+from tusi.generative.montecarlo import Exchange, Samples, draw_samples
+from tusi.generative.reweighting import Pool
 
 MOST_EXPONENTS = 2**20
 """Exponentials that are held at once while a surface is evaluated at many couplings."""
@@ -34,6 +35,8 @@ class ImageSamples:
     ----------
     image
         The image.
+    fixed
+        Whether its composition stays as it is.
     nodes
         Couplings and chemical potentials of the image at which samples were drawn.
     chains
@@ -41,6 +44,7 @@ class ImageSamples:
     """
 
     image: Image
+    fixed: bool
     nodes: Float[np.ndarray, "node local"]
     chains: tuple[tuple[Samples, ...], ...]
 
@@ -53,7 +57,7 @@ class ImageSamples:
             segments.append((self.nodes, np.stack([row.reshape(-1, n_local) for row in rows])))
         latent = len(segments) > 1
         observed = np.zeros((2, n_local)) if latent else self.image.observed[None]
-        return pool_of(segments, observed=observed, weight=np.array([1.0, -1.0][: len(segments)]))
+        return pool_of_nodes(segments, observed=observed, weight=np.array([1.0, -1.0][: len(segments)]))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -127,6 +131,9 @@ def growing_surface(
 ) -> GrowingSurface:
     """Sample compiled images at some couplings.
 
+    An image of certain species with chemical potentials of its own is sampled at its composition by exchanges: its
+    likelihood is that of the arrangement given the composition, and it needs no chemical potentials.
+
     Parameters
     ----------
     images
@@ -156,7 +163,11 @@ def growing_surface(
     nodes = np.atleast_2d(np.asarray(nodes, dtype=np.float64))
     samples = []
     for image, own in zip(images, fields, strict=True):
-        empty = ImageSamples(image=image, nodes=np.empty((0, len(image.system.parameters))), chains=((), ()))
+        image, fixed = _at_fixed_composition(image)  # noqa: PLW2901
+        own = own[: image.n_fields]  # noqa: PLW2901
+        empty = ImageSamples(
+            image=image, fixed=fixed, nodes=np.empty((0, len(image.system.parameters))), chains=((), ())
+        )
         samples.append(_sampled(empty, image.local(nodes[0], own)[None], sampling, rng))
     surface = _assembled(nodes[:1], tuple(samples), sampling)
     return surface.extended(nodes[1:], rng=rng) if len(nodes) > 1 else surface
@@ -266,12 +277,24 @@ def _newton(information: np.ndarray, complete: np.ndarray, gradient: np.ndarray)
     return step / np.maximum(1.0, np.abs(step).max(axis=1, keepdims=True) / LARGEST_STEP)
 
 
+def _at_fixed_composition(image: Image) -> tuple[Image, bool]:
+    """Return an image of certain species without its chemical potentials, and whether it had any."""
+    if not image.n_fields or image.evidence is not None:
+        return image, False
+    n = image.n_shared
+    system = dataclasses.replace(
+        image.system, parameters=image.system.parameters[:n], table=np.ascontiguousarray(image.system.table[:, :, :n])
+    )
+    return dataclasses.replace(image, system=system), True
+
+
 def _sampled(
     kept: ImageSamples, locals_: np.ndarray, sampling: SurfaceSampling, rng: np.random.Generator
 ) -> ImageSamples:
     """Return an image's samples with those at more nodes, whose chains start where the nearest node's ended."""
     image = kept.image
     systems = [image.system, *([image.evidence] if image.evidence is not None else [])]
+    sampler = Exchange() if kept.fixed and sampling.sampler is None else sampling.sampler
     chains = []
     for system, before in zip(systems, kept.chains, strict=False):
         more = list(before)
@@ -279,15 +302,13 @@ def _sampled(
         for local in locals_:
             nearest = int(np.argmin([((local - node) ** 2).sum() for node in known])) if known else -1
             start = more[nearest].final if known else image.starts(sampling.n_chains, rng=rng)
-            more.append(draw_samples(system, local, rng=rng, sampler=sampling.sampler, plan=sampling.plan(start)))
+            more.append(draw_samples(system, local, rng=rng, sampler=sampler, plan=sampling.plan(start)))
             known.append(local)
         chains.append(tuple(more))
-    return ImageSamples(image=image, nodes=np.vstack([kept.nodes, locals_]), chains=tuple(chains))
+    return ImageSamples(image=image, fixed=kept.fixed, nodes=np.vstack([kept.nodes, locals_]), chains=tuple(chains))
 
 
-def _assembled(
-    nodes: np.ndarray, samples: tuple[ImageSamples, ...], sampling: SurfaceSampling
-) -> GrowingSurface:
+def _assembled(nodes: np.ndarray, samples: tuple[ImageSamples, ...], sampling: SurfaceSampling) -> GrowingSurface:
     """Return the surface of all samples; the chemical potentials follow the couplings as they do at the centre."""
     images = []
     for kept in samples:

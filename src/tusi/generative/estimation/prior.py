@@ -262,4 +262,3 @@ class JointPrior:
 
 def _rebuild(by_name: dict[str, Prior], default: Prior) -> Priors:
     return Priors(by_name=by_name, default=default)
-

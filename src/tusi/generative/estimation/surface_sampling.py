@@ -164,9 +164,7 @@ def _draw(
     return walk(log_density, start, covariance=covariance, lengths=(settings.n_warm_up, settings.n_samples), rng=rng)
 
 
-def _top(
-    surface: CouplingSurface, prior: JointPrior, start: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _top(surface: CouplingSurface, prior: JointPrior, start: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return about the highest place of the posterior and a covariance there, by damped Newton steps.
 
     The prior stands in with its variance, so that the steps are bounded where the data say nothing.
