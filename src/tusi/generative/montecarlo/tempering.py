@@ -1,4 +1,4 @@
-"""Parallel tempering: hotter copies of the system carry arrangements over barriers that one temperature cannot cross."""
+"""Parallel tempering: hotter copies of the system carry arrangements over barriers too high for one temperature."""
 
 import dataclasses
 
@@ -155,10 +155,13 @@ def temper(
     species = np.empty((n_rungs, n_chains, plan.n_samples if plan.keep_species else 0, system.n_sites), dtype=np.int8)
     here = np.empty((n_rungs, n_chains, len(system.parameters)))
     accepted, moved = np.zeros((n_rungs - 1, 2)), np.zeros(n_rungs)
+    inner = sampler.inner
+    if inner == HeatBath():
+        inner = HeatBath(method="clusters")  # tables would be made anew for every single sweep
     for step in range(plan.n_steps):
         for rung, factor in enumerate(factors):
             one = SamplingPlan(n_samples=1, n_chains=n_chains, burn_in=0, start=state[rung])
-            drawn = sampler.inner.run(system, factor * weights, plan=one, rng=rng)
+            drawn = inner.run(system, factor * weights, plan=one, rng=rng)
             state[rung], here[rung] = drawn.final, drawn.statistics[:, 0]
             moved[rung] += drawn.acceptance / plan.n_steps
         for low in range(step % 2, n_rungs - 1, 2):
