@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
+    from tusi.study.arrangements import read_observations
     from tusi.study.cluster import DaskExecutor
     from tusi.study.files import load, save
+    from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions
+    from tusi.study.inversion_run import invert, load_inversion
     from tusi.study.options import AnalysisOptions
     from tusi.study.pipeline import analyze
     from tusi.study.regions import Region
@@ -17,23 +20,35 @@ _HOMES = {
     "DaskExecutor": "cluster",
     "ImageAnalysis": "analysis",
     "InputFile": "analysis",
+    "Inversion": "inversion",
+    "InversionOptions": "inversion",
     "Provenance": "analysis",
     "Region": "regions",
+    "ArrayLayout": "inversion",
     "analyze": "pipeline",
+    "invert": "inversion_run",
     "load": "files",
+    "load_inversion": "inversion_run",
+    "read_observations": "arrangements",
     "save": "files",
 }
 
 __all__ = [
     "Analysis",
     "AnalysisOptions",
+    "ArrayLayout",
     "DaskExecutor",
     "ImageAnalysis",
     "InputFile",
+    "Inversion",
+    "InversionOptions",
     "Provenance",
     "Region",
     "analyze",
+    "invert",
     "load",
+    "load_inversion",
+    "read_observations",
     "save",
 ]
 

@@ -7,11 +7,16 @@ from tusi.data import Atoms, Lattice, NoiseModel, SiteGraph, storage
 from tusi.errors import InputError
 from tusi.finding import Finding
 from tusi.generative.comparison import HamiltonianSettings
+from tusi.generative.estimation.decision import DataToDecide, DecisionTarget
+from tusi.generative.estimation.estimate import CouplingEstimate
+from tusi.generative.estimation.examination import FitExamination, ScoreTest
+from tusi.generative.estimation.information import ErrorAgainstSites, ExpectedError
 from tusi.generative.likelihood import FitSettings
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.sampling import SamplerSettings
 from tusi.structure import SpeciesFit
 from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
+from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions, ModelFit
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
 from tusi.study.steps import RegisteredAtoms
@@ -19,21 +24,32 @@ from tusi.study.steps import RegisteredAtoms
 CLASSES: dict[str, type] = {
     "analysis": Analysis,
     "analysis-options": AnalysisOptions,
+    "array-layout": ArrayLayout,
     "atoms": Atoms,
+    "coupling-estimate": CouplingEstimate,
+    "data-to-decide": DataToDecide,
+    "decision-target": DecisionTarget,
+    "error-against-sites": ErrorAgainstSites,
+    "expected-error": ExpectedError,
     "finding": Finding,
+    "fit-examination": FitExamination,
     "fit-settings": FitSettings,
     "hamiltonian-comparison": HamiltonianComparison,
     "hamiltonian-fit": HamiltonianFit,
     "hamiltonian-settings": HamiltonianSettings,
     "image-analysis": ImageAnalysis,
     "input-file": InputFile,
+    "inversion": Inversion,
+    "inversion-options": InversionOptions,
     "lattice": Lattice,
+    "model-fit": ModelFit,
     "nested-test": NestedTest,
     "noise-model": NoiseModel,
     "provenance": Provenance,
     "region": Region,
     "registered-atoms": RegisteredAtoms,
     "sampler-settings": SamplerSettings,
+    "score-test": ScoreTest,
     "site-graph": SiteGraph,
     "species-fit": SpeciesFit,
 }

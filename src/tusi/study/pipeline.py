@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tusi import errors
 from tusi.data import SiteGraph
-from tusi.errors import InputError, TusiError, TusiWarning
+from tusi.errors import InputError, TusiWarning
 from tusi.execution import Executor, SerialExecutor, stream
 from tusi.generative.comparison import HamiltonianSettings, fit_hamiltonians
 from tusi.generative.results import HamiltonianComparison
@@ -19,7 +17,7 @@ from tusi.study.analysis import Analysis, Provenance
 from tusi.study.assembly import image_analysis
 from tusi.study.files import load, save
 from tusi.study.options import AnalysisOptions
-from tusi.study.partial import PartialFolder, StepResult
+from tusi.study.partial import PartialFolder, StepResult, captured
 from tusi.study.provenance import command_of, describe_inputs, key_of, machine, versions
 from tusi.study.regions import check_regions
 from tusi.study.steps import HAMILTONIAN_VERSION, STEPS, ImageTask
@@ -166,7 +164,7 @@ class _Run:
         result = self.folder.load(_FINAL, 0, key)
         if result is None:
             graphs = [outcomes[i]["graph"].value for i in alive]
-            result = _captured(self._compare, graphs)
+            result = captured(self._compare, graphs)
             if not result.error:
                 self.folder.save(_FINAL, 0, key, result)
         return result.value, result
@@ -211,22 +209,10 @@ def _run_step(item: _Item) -> StepResult:
     if kept is not None:
         return kept
     function = {step.name: step.function for step in STEPS}[item.step]
-    result = _captured(function, item.task, *item.needs)
+    result = captured(function, item.task, *item.needs)
     if not result.error:
         item.folder.save(item.step, item.task.number, item.key, result)
     return result
-
-
-def _captured(function: Callable[..., Any], *arguments: Any) -> StepResult:
-    """Call a function; keep its warnings, and turn a refusal of the data into words."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            value, error = function(*arguments), ""
-        except (TusiError, np.linalg.LinAlgError) as refused:
-            value, error = None, str(refused)
-    said = dict.fromkeys((warning.category.__name__, str(warning.message)) for warning in caught)
-    return StepResult(value=value, error=error, warnings=tuple(said))
 
 
 def _keys_of(task: ImageTask) -> dict[str, str]:
