@@ -37,7 +37,7 @@ def climb(surface: LikelihoodSurface, start: Float[np.ndarray, " parameter"]) ->
             away = trial - start
             if away @ metric @ away <= FARTHEST**2:
                 there = surface.level(trial)
-                if there.value >= here.value - 1e-12 and surface.effective_sample_size(trial).min() >= FEWEST:
+                if there.value >= here.value - 1e-12 and surface.sizes(trial, there.fields).min() >= FEWEST:
                     break
             step = 0.5 * step
         else:
@@ -99,9 +99,10 @@ def _fallen(surface: LikelihoodSurface, peak: tuple[np.ndarray, float], held: tu
         gain = here.gradient[others] @ step
         if gain < 1e-4:
             break
-        value[others] += step
-        there = surface.level(value)
+        trial = value.copy()
+        trial[others] += step
+        there = surface.level(trial)
         if there.value < here.value:
             break
-        here = there
-    return top - here.value if surface.effective_sample_size(value).min() >= FEWEST else np.inf
+        value, here = trial, there
+    return top - here.value if surface.sizes(value, here.fields).min() >= FEWEST else np.inf

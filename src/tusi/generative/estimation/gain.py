@@ -7,7 +7,8 @@ from jaxtyping import Float
 
 from tusi.generative.estimation.latent import Image
 from tusi.generative.estimation.surface import independent_fields, sampler_of
-from tusi.generative.montecarlo import Sampler, SamplingPlan, draw_samples
+from tusi.generative.montecarlo.draw import draw_samples
+from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
 
 N_QUADRATURE = 6
 """Gauss-Legendre nodes along the line from no couplings to the fit."""

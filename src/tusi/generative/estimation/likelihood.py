@@ -28,7 +28,7 @@ from tusi.generative.estimation.surface import (
 )
 from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.likelihood import COUPLING_LIMIT
-from tusi.generative.montecarlo import Sampler
+from tusi.generative.montecarlo.plan import Sampler
 
 FEWEST_SETTLED = 20
 """Settled sites for each coupling from which the pseudolikelihood gives a start."""
@@ -53,7 +53,7 @@ class MaximumLikelihood(EstimationMethod):
     then needs no nuisance parameters. Where some are not, its chemical potentials are maximised over and eliminated
     from the information by Schur's complement. Uncertain or unseen species are latent:
     the gradient is `E[T | evidence] - E[T]`, the information `Cov(T) - Cov(T | evidence)`. Intervals are those of the
-    likelihood ratio for up to four couplings.
+    likelihood ratio for up to four couplings without such potentials, else those of the curvature.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class MaximumLikelihood(EstimationMethod):
         fit = self.fit(images, start=start_of(starting), rng=rng, progress=progress)
         error = np.sqrt(np.diag(fit.covariance))
         interval = np.column_stack([fit.value - Z95 * error, fit.value + Z95 * error])
-        if fit.converged and len(fit.surface.nodes) > 1:
+        if fit.converged and len(fit.surface.nodes) > 1 and not images[0].n_fields:
             interval = interval_of(fit.surface, fit.value, interval)
         away = np.abs(fit.value) >= 0.99 * COUPLING_LIMIT
         interval[away & (fit.value > 0), 1], interval[away & (fit.value < 0), 0] = np.inf, -np.inf
@@ -186,8 +186,8 @@ class MaximumLikelihood(EstimationMethod):
             share=share,
             converged=within and near and enough and bool((np.abs(value) < 0.99 * COUPLING_LIMIT).all()),
             n_rounds=rounds,
-            effective_sample_size=float(surface.effective_sample_size(value).min()),
-            r_hat=float(max(np.nanmax(s.r_hat, initial=1.0) for one in surface.images for s in one.samples)),
+            effective_sample_size=float(surface.sizes(value, level.fields).min()),
+            r_hat=max(one.r_hat for one in surface.images),
         )
 
     def _longer(

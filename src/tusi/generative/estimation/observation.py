@@ -207,7 +207,7 @@ def observe(
         if labels.dtype.kind != "f" or not np.array_equal(labels, np.round(labels)):
             raise InputError("species", expected="whole numbers: 0, 1, ..., or -1 where unseen", got="others or NaN")
         labels = labels.astype(np.int64)
-    shown = np.asarray(labels >= 0 if seen is None else seen, dtype=bool)
+    shown = labels >= 0 if seen is None else np.asarray(seen, dtype=bool)
     if shown.shape != labels.shape:
         raise InputError("seen", expected=f"a flag for each of {len(sites)} sites", got=f"shape {shown.shape}")
     used = shown & sites.occupied
@@ -225,7 +225,7 @@ def observe(
     probability = np.full((len(sites), len(confusion)), np.nan)
     probability[used] = rows / rows.sum(axis=1, keepdims=True)
     return Observation(
-        sites=sites, species_probability=probability, seen=shown, prior=prior,
+        sites=sites, species_probability=probability, seen=np.asarray(shown), prior=prior,
         temperature_ratio=temperature_ratio, name=name,
     )  # fmt: skip
 

@@ -13,7 +13,8 @@ from tusi.generative.estimation.latent import Image, compile_images
 from tusi.generative.estimation.observation import Observation
 from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.likelihood import invert
-from tusi.generative.montecarlo import SamplingPlan, draw_samples
+from tusi.generative.montecarlo.draw import draw_samples
+from tusi.generative.montecarlo.plan import SamplingPlan
 
 PRIOR_WIDTH = 3.0
 """Standard deviation (kT) of the weak normal prior that keeps couplings finite in perfect order."""

@@ -1,6 +1,7 @@
 """The log-likelihood of the couplings as a smooth function, from Monte Carlo samples at one or several couplings."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,10 @@ from tusi.generative.estimation.observation import Observation
 from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.lattice.system import LatticeSystem
 from tusi.generative.likelihood import invert, star
-from tusi.generative.montecarlo import Exchange, Sampler, Samples, SamplingPlan, draw_samples
+from tusi.generative.montecarlo.draw import draw_samples
+from tusi.generative.montecarlo.exchange import Exchange
+from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
+from tusi.generative.montecarlo.samples import Samples
 from tusi.generative.reweighting import Pool, pool_of
 
 FIELD_STEPS, FIELD_TOLERANCE = 20, 1e-7
@@ -70,8 +74,26 @@ class ImageSurface:
 
         The worst of the combinations counts; chemical potentials are eliminated.
         """
+        worth = []
+        for samples in self._scores(directions):
+            n_samples = samples.statistics[..., 0].size
+            worth.append(min(1.0, float(samples.effective_sample_size.min() / n_samples)))
+        return np.array(worth)
+
+    @functools.cached_property
+    def worth(self) -> Float[np.ndarray, " segment"]:
+        """How many independent samples one sample is worth for the score."""
+        return self.efficiency(np.eye(self.image.n_shared))
+
+    @property
+    def r_hat(self) -> float:
+        """Agreement of the chains on the score; the worst."""
+        return float(max(np.nanmax(one.r_hat) for one in self._scores(np.eye(self.image.n_shared))))
+
+    def _scores(self, directions: np.ndarray) -> list[Samples]:
+        """Return the chains of combinations of the score, chemical potentials eliminated."""
         onto = directions @ np.hstack([np.eye(self.image.n_shared), self.slope.T / self.image.ratio])
-        return np.array([min(1.0, _worth(samples, onto)) for samples in self.samples])
+        return [dataclasses.replace(one, statistics=one.statistics @ onto.T) for one in self.samples]
 
     def profile(
         self, couplings: Float[np.ndarray, " parameter"], *, away: Float[np.ndarray, " parameter"]
@@ -182,12 +204,17 @@ class LikelihoodSurface:
     def effective_sample_size(self, couplings: Float[np.ndarray, " parameter"]) -> Float[np.ndarray, " segment"]:
         """Return the independent samples that each partition function rests on at these couplings (kT)."""
         couplings = np.asarray(couplings, dtype=np.float64)
-        sizes = []
-        for one in self.images:
-            fields = one.profile(couplings, away=couplings - self.centre)[0]
-            size = one.pool.effective_sample_size(one.image.local(couplings, fields))
-            sizes.append(size * one.efficiency(np.eye(len(couplings))))
-        return np.concatenate(sizes)
+        away = couplings - self.centre
+        return self.sizes(couplings, [one.profile(couplings, away=away)[0] for one in self.images])
+
+    def sizes(
+        self, couplings: Float[np.ndarray, " parameter"], fields: Sequence[Float[np.ndarray, " field"]]
+    ) -> Float[np.ndarray, " segment"]:
+        """Return the same where the best chemical potentials are known."""
+        pairs = zip(self.images, fields, strict=True)
+        return np.concatenate(
+            [one.pool.effective_sample_size(one.image.local(couplings, own)) * one.worth for one, own in pairs]
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -399,12 +426,6 @@ def _softmax(weight: np.ndarray) -> np.ndarray:
 def _spread(probability: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Return the covariance of the numbers of each species on independent sites."""
     return np.diag(count @ probability) - (probability * count[:, None]).T @ probability
-
-
-def _worth(samples: Samples, onto: Float[np.ndarray, "k local"]) -> float:
-    """Return the effective sample size of combinations of the statistics over the number of samples."""
-    series = dataclasses.replace(samples, statistics=samples.statistics @ onto.T)
-    return float(series.effective_sample_size.min() / series.statistics[..., 0].size)
 
 
 def _sample_image(
