@@ -67,7 +67,7 @@ class MinimumDistance(EstimationMethod):
 
     statistic: Statistic = ClusterHistogram()
     n_model_samples: int = 2000
-    spacing: int = 4
+    spacing: int = 2
     burn_in: int = 100
     remove_bias: bool = True
     max_rounds: int = 10
