@@ -31,7 +31,12 @@ from tusi.generative.montecarlo import Exchange, SamplingPlan, draw_samples
 
 TABLES = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables"))
 N_SETS, N_BINS, N_RANKED = 1000, 20, 99
-SETTINGS = PosteriorSettings(n_samples=500, n_warm_up=400, sampling=SurfaceSampling(n_samples=1000))
+SETTINGS = PosteriorSettings(
+    n_samples=500,
+    n_warm_up=400,
+    least_effective_size=150.0,
+    sampling=SurfaceSampling(n_samples=400, burn_in=40, spacing=1),
+)
 SHAPE, CRYSTAL = (16, 16), (32, 32)
 
 
@@ -132,7 +137,7 @@ HEAD = [
     "",
     "Couplings drawn from normal priors, one image of 16 x 16 sites simulated with them (a torus; or a window cut from",
     "32 x 32, its border conditioned on; or a torus of fixed composition; or labels of which 2 % are wrong), and the",
-    f"posterior drawn by the public call. Ranks among {N_RANKED} draws in {N_BINS} bins, chi-square p of uniform ranks;",
+    f"posterior drawn by the public call. Ranks among {N_RANKED} draws in {N_BINS} bins, p of uniform ranks (chi2);",
     "how often the truth lies in the central half and nine tenths of the draws; mean and standard deviation of",
     "(truth - posterior mean) / posterior width, which would be 0 and 1; posteriors that called themselves converged.",
     "",

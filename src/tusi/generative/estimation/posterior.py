@@ -73,7 +73,7 @@ class Posterior(EstimationMethod):
         )
 
 
-def sample_posterior(  # noqa: PLR0913
+def sample_posterior(
     observations: Observation | Sequence[Observation],
     model: LatticeModel,
     *,

@@ -67,16 +67,20 @@ class NormalPrior(Prior):
 
     @property
     def mean_and_deviation(self) -> tuple[float, float]:
+        """Mean and standard deviation."""
         return self.mean, self.width
 
     def log_density(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
+        """Return the normalised log density."""
         scaled = (np.asarray(value, dtype=np.float64) - self.mean) / self.width
         return -0.5 * scaled**2 - np.log(self.width * np.sqrt(2 * np.pi))
 
     def gradient(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
+        """Return the derivative of the log density."""
         return (self.mean - np.asarray(value, dtype=np.float64)) / self.width**2
 
     def sample(self, n_draws: int, *, rng: np.random.Generator) -> Float[np.ndarray, " draw"]:
+        """Return independent draws."""
         return rng.normal(self.mean, self.width, size=n_draws)
 
 
@@ -104,16 +108,20 @@ class LaplacePrior(Prior):
 
     @property
     def mean_and_deviation(self) -> tuple[float, float]:
+        """Mean and standard deviation."""
         return self.mean, float(np.sqrt(2.0) * self.width)
 
     def log_density(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
+        """Return the normalised log density."""
         distance = np.abs(np.asarray(value, dtype=np.float64) - self.mean)
         return -distance / self.width - np.log(2 * self.width)
 
     def gradient(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
+        """Return the derivative of the log density."""
         return np.sign(self.mean - np.asarray(value, dtype=np.float64)) / self.width
 
     def sample(self, n_draws: int, *, rng: np.random.Generator) -> Float[np.ndarray, " draw"]:
+        """Return independent draws."""
         return rng.laplace(self.mean, self.width, size=n_draws)
 
 
@@ -143,20 +151,25 @@ class UniformPrior(Prior):
 
     @property
     def mean_and_deviation(self) -> tuple[float, float]:
+        """Mean and standard deviation."""
         return (self.low + self.high) / 2, float((self.high - self.low) / np.sqrt(12.0))
 
     @property
     def bounds(self) -> tuple[float, float]:
+        """Ends of the interval outside of which the density is zero."""
         return (self.low, self.high)
 
     def log_density(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
+        """Return the normalised log density."""
         value = np.asarray(value, dtype=np.float64)
         return np.where((value >= self.low) & (value <= self.high), -np.log(self.high - self.low), -np.inf)
 
     def gradient(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
+        """Return the derivative of the log density."""
         return np.zeros_like(np.asarray(value, dtype=np.float64))
 
     def sample(self, n_draws: int, *, rng: np.random.Generator) -> Float[np.ndarray, " draw"]:
+        """Return independent draws."""
         return rng.uniform(self.low, self.high, size=n_draws)
 
 
