@@ -237,7 +237,7 @@ def true_profile(recipe: SegregationRecipe, label: str) -> Float[np.ndarray, " l
     sites = slab_sites(recipe, label)
     system = lattice_system(segregation(surface=("surface", "oxygen")), sites)
     start = np.repeat(np.array([0, 1], dtype=np.int8), recipe.composition)
-    plan = SamplingPlan(n_samples=max(4_000_000 // len(sites), 500), n_chains=2, start=start, keep_species=True)
+    plan = SamplingPlan(n_samples=max(1_600_000 // len(sites), 500), n_chains=2, start=start, keep_species=True)
     rng = np.random.default_rng(20170901)
     drawn = draw_samples(system, recipe.couplings, rng=rng, sampler=Exchange(), plan=plan).species
     mean = drawn.mean(axis=(0, 1))

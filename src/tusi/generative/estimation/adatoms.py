@@ -30,7 +30,7 @@ __all__ = [
     "fit_adatoms",
 ]
 
-MAX_STEPS, RIDGE = 100, 1e-12
+MAX_STEPS, RIDGE, CLOSE = 100, 1e-12, 1e-7
 LEAST_CONDITION = 1e-11
 """Smallest eigenvalue of the scaled information, relative to the largest, at which parameters count as told apart."""
 
@@ -251,7 +251,7 @@ def _maximise(
     value, score, information = _evaluate(data, layout, theta)
     for _ in range(MAX_STEPS):
         step = np.linalg.solve(information + RIDGE * np.diag(np.diag(information) + RIDGE), score)
-        if float(score @ step) < 1e-10:
+        if (np.abs(step) < CLOSE * (1 + np.abs(theta))).all() and float(score @ step) < CLOSE:
             _check_told_apart(layout, information)
             return theta, value, information
         scale = 1.0

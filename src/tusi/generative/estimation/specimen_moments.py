@@ -274,7 +274,7 @@ def ascend(
     value: Float[np.ndarray, " parameter"],
     settings: JointSettings,
 ) -> Ended:
-    """Take Newton steps on fresh samples until they are small, then one on many samples.
+    """Take Newton steps on fresh samples until they are small, then on many samples until they are small again.
 
     Parameters
     ----------
@@ -300,7 +300,7 @@ def ascend(
         small = bool(step @ information @ step < CLOSE**2 * len(value))
         step *= min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), 1e-12))
         value = value + step
-        if last or rounds >= settings.max_rounds:
+        if (last and small) or rounds >= settings.max_rounds:
             return Ended(
                 value=value,
                 information=information,
@@ -309,4 +309,4 @@ def ascend(
                 converged=last and small,
                 n_rounds=rounds,
             )
-        last = small or rounds == settings.max_rounds - 1
+        last = last or small or rounds == settings.max_rounds - 1
