@@ -198,7 +198,7 @@ def page(speed: list[str], estimators: list[str], n_replicas: int) -> str:
             "",
             f"One coupling, one {WIDTH} x {WIDTH} periodic crystal of even composition, {n_replicas} crystals a",
             "temperature; every method sees the same crystals and the observed composition. The bound is Cramer-Rao's",
-            "at that composition, efficiency the bound's variance over the estimator's; intervals of coverages at 95 %.",
+            "at that composition, efficiency the bound's variance over the estimator's; 95 % intervals of the coverages.",
             "",
             *estimators,
         ]
