@@ -72,7 +72,9 @@ def pair_form(system: LatticeSystem, *, sampler: str) -> PairForm:
         for a, b in itertools.product(range(1, q), repeat=2):
             two[:, a, b] = parts[(slice(None), *_index(n_corners, {first: a, second: b}))]
         sites = system.members[:, [first, second]]
-        bonded = real[:, first] & real[:, second] & two.any(axis=(1, 2, 3))[system.kind] & (system.weight != 0)
+        bonded = (
+            real[:, first] & real[:, second] & np.asarray(two.any(axis=(1, 2, 3)))[system.kind] & (system.weight != 0)
+        )
         same = bonded & (sites[:, 0] == sites[:, 1])
         doubled = two[:, np.arange(q), np.arange(q)]
         np.add.at(field, sites[same, 0], system.weight[same, None, None] * doubled[system.kind[same]])
@@ -109,7 +111,7 @@ def _check_order(system: LatticeSystem, parts: np.ndarray, real: np.ndarray, sam
         for corners in itertools.combinations(range(n_corners), size):
             chosen = tuple(slice(1, None) if c in corners else 0 for c in range(n_corners))
             beyond = np.abs(parts[(slice(None), *chosen)]).reshape(len(parts), -1).max(axis=1, initial=0.0) > tolerance
-            if (beyond[system.kind] & real[:, list(corners)].all(axis=1) & (system.weight != 0)).any():
+            if (beyond[system.kind] & real[:, list(corners)].all(axis=1) & np.not_equal(system.weight, 0)).any():
                 raise InputError(
                     "system",
                     expected=f"fields and pair interactions, which is all that {sampler} can move",

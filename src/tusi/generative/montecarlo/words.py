@@ -7,10 +7,13 @@ On processors whose registers are shorter the compiler splits the value.
 
 import operator
 from collections.abc import Callable
+from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, overload, register_model
+from numba import extending, types
+from numba.extending import models, overload, register_model
+
+intrinsic: Any = extending.intrinsic
 
 N_WORDS = 8
 """64-bit words in one value: the longest vector registers."""
