@@ -98,7 +98,7 @@ def settings_table():
         f"Naive ({N_NAIVE} images): chi2 of 4 N S^2 with {len(CLASSES) - 1} degrees of freedom; all others are",
         f"permutation tests, {N_PERMUTATIONS} permutations each. Equal scores are ordered by the statistical distance:",
         "were each tie called as extreme as the data, the score of P1 would reject only 2.4 % at composition .022.",
-        "Each setting at its nominal composition, then at the fraction of Re that was counted at the clusters' centres.",
+        "Each setting at its nominal composition, then at the fraction of Re counted at the centres of clusters.",
         "",
         "| image | composition | naive, by distance | " + " | ".join(TESTS) + " |",
         "| --- " * (3 + len(TESTS)) + "|",
