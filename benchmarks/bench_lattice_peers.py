@@ -25,6 +25,8 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NU
 WIDTH, COUPLINGS = 40, (0.2, 0.05)
 RATIOS = (1.1, 1.5, 2.2, 4.0)
 CRITICAL = float(np.log(1 + np.sqrt(2)) / 2)
+TITLE = "# Lattice models beside smol and icet, and beside the published protocol"
+ESTIMATORS = "## Estimators of a coupling"
 METHODS = ("maximum likelihood", "pseudolikelihood", "minimum distance", "published protocol")
 MOST_SNAPSHOTS, N_CURVE = 40, 15
 
@@ -179,49 +181,62 @@ def estimator_lines(n_replicas: int) -> list[str]:
     return lines
 
 
-def page(speed: list[str], estimators: list[str], n_replicas: int) -> str:
-    """Return the page for the documentation."""
-    return "\n".join(
-        [
-            "# Lattice models beside smol and icet, and beside the published protocol",
-            "",
-            f"Monte Carlo of the Ising model with K1 = {COUPLINGS[0]}, K2 = {COUPLINGS[1]} on {WIDTH} x {WIDTH} sites,",
-            "one core, same run, same couplings, through each program's public call. A swap exchanges two unlike",
-            "atoms; a flip is one single-site update (Metropolis in smol and icet, heat bath in tusi).",
-            "",
-            *speed,
-            "",
-            "smol and icet fit effective interactions to *energies* from first principles and simulate with them. They",
-            "do not take an observed arrangement and return the interactions that made it, so the estimators below are",
-            "compared with the published protocol instead: Nelder-Mead on S^2 between the five-site classes of the",
-            f"image and of one simulated snapshot (at most {MOST_SNAPSHOTS}), `exp(-2 N S^2)` read as a likelihood.",
-            "",
-            f"One coupling, one {WIDTH} x {WIDTH} periodic crystal of even composition, {n_replicas} crystals a",
-            "temperature; every method sees the same crystals and the observed composition. The bound is Cramer-Rao's",
-            "at that composition, efficiency the bound's variance over the estimator's; 95 % intervals of the coverages.",
-            "",
-            *estimators,
-        ]
-    )
+def speed_part(python: str, n_steps: int) -> str:
+    """Return the page's part on Monte Carlo."""
+    head = [
+        f"Monte Carlo of the Ising model with K1 = {COUPLINGS[0]}, K2 = {COUPLINGS[1]} on {WIDTH} x {WIDTH} sites,",
+        "one core, same run, same couplings, through each program's public call. A swap exchanges two unlike atoms;",
+        "a flip is one single-site update (Metropolis in smol and icet, heat bath in tusi).",
+        "",
+    ]
+    return "\n".join([*head, *speed_lines(python, n_steps)])
+
+
+def estimator_part(n_replicas: int) -> str:
+    """Return the page's part on estimators."""
+    head = [
+        ESTIMATORS,
+        "",
+        "smol and icet fit effective interactions to *energies* from first principles and simulate with them. They do",
+        "not take an observed arrangement and return the interactions that made it, so the estimators are compared",
+        "with the published protocol instead: Nelder-Mead on S^2 between the five-site classes of the image and of one",
+        f"simulated snapshot (at most {MOST_SNAPSHOTS} of them), with `exp(-2 N S^2)` read as a likelihood.",
+        "",
+        f"One coupling, one {WIDTH} x {WIDTH} periodic crystal of even composition, {n_replicas} crystals a",
+        "temperature; every method sees the same crystals and the observed composition. The bound is Cramer-Rao's at",
+        "that composition, efficiency the bound's variance over the estimator's; coverages of 95 % intervals have their",
+        "own 95 % limits.",
+        "",
+    ]
+    return "\n".join([*head, *estimator_lines(n_replicas)])
+
+
+def write(speed: str | None, estimators: str | None) -> None:
+    """Write the page; a part that was not run stays as it was."""
+    old = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
+    before, _, after = old.removeprefix(TITLE).partition(ESTIMATORS)
+    parts = [TITLE, speed or before.strip(), estimators or (ESTIMATORS + after).strip()]
+    partial = TABLE.with_suffix(".partial")
+    partial.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    partial.replace(TABLE)
 
 
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer-python", required=True, help="Python of the peers' environment")
-    parser.add_argument("--replicas", type=int, default=300, help="crystals per temperature")
+    parser.add_argument("--peer-python", help="Python of the peers' environment; without it, estimators alone")
+    parser.add_argument("--replicas", type=int, default=300, help="crystals per temperature; 0 for speed alone")
     parser.add_argument("--steps", type=int, default=400_000, help="Monte Carlo steps of the peers")
     arguments = parser.parse_args()
     if any(os.environ.get(name) != "1" for name in ONE_THREAD):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})
     warnings.simplefilter("ignore")
-    speed = speed_lines(arguments.peer_python, arguments.steps)
-    print("\n".join(speed), flush=True)
-    text = page(speed, estimator_lines(arguments.replicas), arguments.replicas) + "\n"
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    partial = TABLE.with_suffix(".partial")
-    partial.write_text(text)
-    partial.replace(TABLE)
+    if arguments.peer_python:
+        speed = speed_part(arguments.peer_python, arguments.steps)
+        print(speed, flush=True)
+        write(speed, None)
+    if arguments.replicas:
+        write(None, estimator_part(arguments.replicas))
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class MinimumDistance(EstimationMethod):
     """
 
     statistic: Statistic = ClusterHistogram()
-    n_model_samples: int = 2000
+    n_model_samples: int = 1500
     spacing: int = 2
     burn_in: int = 100
     remove_bias: bool = True
