@@ -204,8 +204,8 @@ def estimator_part(n_replicas: int) -> str:
         "",
         f"One coupling, one {WIDTH} x {WIDTH} periodic crystal of even composition, {n_replicas} crystals a",
         "temperature; every method sees the same crystals and the observed composition. The bound is Cramer-Rao's at",
-        "that composition, efficiency the bound's variance over the estimator's; coverages of 95 % intervals have their",
-        "own 95 % limits.",
+        "that composition, efficiency the bound's variance over the estimator's; coverages of 95 % intervals have",
+        "95 % limits of their own.",
         "",
     ]
     return "\n".join([*head, *estimator_lines(n_replicas)])
