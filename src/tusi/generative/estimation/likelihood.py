@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from tusi.errors import IdentifiabilityWarning, InputError
 from tusi.generative.estimation.ascent import climb, interval_of
@@ -22,12 +22,13 @@ from tusi.generative.estimation.surface import (
     SurfaceSampling,
     final_arrangements,
     independent_fields,
+    information_at_centre,
     inverse_information,
     sample_surface_at,
     star_nodes,
 )
 from tusi.generative.lattice.model import LatticeModel
-from tusi.generative.likelihood import COUPLING_LIMIT
+from tusi.generative.likelihood import COUPLING_LIMIT, invert
 from tusi.generative.montecarlo.plan import Sampler
 
 FEWEST_SETTLED = 20
@@ -117,8 +118,7 @@ class MaximumLikelihood(EstimationMethod):
         interval = np.column_stack([fit.value - Z95 * error, fit.value + Z95 * error])
         if fit.converged and len(fit.surface.nodes) > 1 and not images[0].n_fields:
             interval = interval_of(fit.surface, fit.value, interval)
-        away = np.abs(fit.value) >= 0.99 * COUPLING_LIMIT
-        interval[away & (fit.value > 0), 1], interval[away & (fit.value < 0), 0] = np.inf, -np.inf
+        interval[_unbounded(fit)] = (-np.inf, np.inf)
         gain, gain_error = np.nan, np.nan
         if self.n_gain_samples:
             progress("integrating the likelihood from no couplings")
@@ -175,16 +175,19 @@ class MaximumLikelihood(EstimationMethod):
             if (within and near and enough) or rounds == self.max_rounds:
                 break
             near = near or within
-            nodes = star_nodes(value, np.linalg.inv(inverse)) if near and len(value) <= MOST_PROFILED else value[None]
+            around = near and len(value) <= MOST_PROFILED
+            nodes = star_nodes(value, np.linalg.inv(inverse), complete=level.complete) if around else value[None]
             sampling = self._longer(sampling, surface, (part, near, len(nodes)))
+        frozen = _bounds(information_at_centre(surface))
+        bounded = bool((frozen < UNBOUNDED**2).all() and (np.abs(value) < 0.99 * COUPLING_LIMIT).all())
         return LikelihoodFit(
             value=value,
-            covariance=inverse + noise,
+            covariance=inverse + noise if bounded else inverse + noise + np.diag(frozen),
             noise=noise,
             surface=surface,
             level=level,
             share=share,
-            converged=within and near and enough and bool((np.abs(value) < 0.99 * COUPLING_LIMIT).all()),
+            converged=within and near and enough and bounded,
             n_rounds=rounds,
             effective_sample_size=float(surface.sizes(value, level.fields).min()),
             r_hat=max(one.r_hat for one in surface.images),
@@ -261,6 +264,16 @@ def _field_shift(surface: LikelihoodSurface, level: Level) -> float:
     return worst
 
 
+def _bounds(information: Float[np.ndarray, "parameter parameter"]) -> Float[np.ndarray, " parameter"]:
+    """Return the variances that this information allows."""
+    return np.diag(invert(information))
+
+
+def _unbounded(fit: LikelihoodFit) -> Bool[np.ndarray, " parameter"]:
+    """Return the couplings that the images do not bound."""
+    return (np.sqrt(np.diag(fit.covariance)) > UNBOUNDED) | (np.abs(fit.value) >= 0.99 * COUPLING_LIMIT)
+
+
 def _least(surface: LikelihoodSurface) -> float:
     """Return the smallest part of complete information that these samples can tell from none, at most a fifth."""
     if all(one.image.evidence is None for one in surface.images):
@@ -290,12 +303,7 @@ def _noise(surface: LikelihoodSurface, level: Level, couplings: np.ndarray, inve
 def _doubts(fit: LikelihoodFit, parameters: Sequence[str]) -> list[str]:
     """Return, and warn of, what the images cannot tell."""
     notes = []
-    error = np.sqrt(np.diag(fit.covariance))
-    vague = [
-        name
-        for name, spread, value in zip(parameters, error, fit.value, strict=True)
-        if spread > UNBOUNDED or abs(value) >= 0.99 * COUPLING_LIMIT
-    ]
+    vague = [name for name, is_vague in zip(parameters, _unbounded(fit), strict=True) if is_vague]
     if vague:
         notes.append(f"the images do not bound {', '.join(vague)}")
     if fit.share.min() < _least(fit.surface):

@@ -225,7 +225,7 @@ def observe(
     probability = np.full((len(sites), len(confusion)), np.nan)
     probability[used] = rows / rows.sum(axis=1, keepdims=True)
     return Observation(
-        sites=sites, species_probability=probability, seen=np.asarray(shown), prior=prior,
+        sites=sites, species_probability=probability, seen=np.atleast_1d(shown), prior=prior,
         temperature_ratio=temperature_ratio, name=name,
     )  # fmt: skip
 

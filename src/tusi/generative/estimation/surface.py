@@ -13,7 +13,7 @@ from tusi.generative.estimation.latent import Image, compile_images
 from tusi.generative.estimation.observation import Observation
 from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.lattice.system import LatticeSystem
-from tusi.generative.likelihood import invert, star
+from tusi.generative.likelihood import COUPLING_LIMIT, NODE_DISTANCE, invert
 from tusi.generative.montecarlo.draw import draw_samples
 from tusi.generative.montecarlo.exchange import Exchange
 from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
@@ -31,6 +31,9 @@ LEAST_SHARE = 0.02
 
 FIELD_LIMIT = 12.0
 """Chemical potentials (kT) beyond this are not searched."""
+
+MOST_NODES = 3
+"""Nodes on either side of a surface's centre in each principal direction."""
 
 RIDGE = 1e-9
 """Added to information matrices, relative to their trace, before they are inverted."""
@@ -332,6 +335,15 @@ def sample_surface_at(
     )
 
 
+def information_at_centre(surface: LikelihoodSurface) -> Float[np.ndarray, "parameter parameter"]:
+    """Return the complete data's information from the chains at the centre alone: none where nothing ever moves."""
+    n = len(surface.parameters)
+    parts = [
+        one.image.ratio**2 * schur(one.samples[0].covariance, one.samples[0].covariance, n) for one in surface.images
+    ]
+    return np.sum(parts, axis=0)
+
+
 def final_arrangements(surface: LikelihoodSurface) -> Starts:
     """Return where the chains at the centre ended: where the next ones may start."""
     return [tuple(samples.final for samples in one.samples) for one in surface.images]
@@ -343,16 +355,40 @@ def sampler_of(image: Image, given: Sampler | None) -> Sampler | None:
 
 
 def star_nodes(
-    centre: Float[np.ndarray, " parameter"], information: Float[np.ndarray, "parameter parameter"]
+    centre: Float[np.ndarray, " parameter"],
+    information: Float[np.ndarray, "parameter parameter"],
+    *,
+    complete: Float[np.ndarray, "parameter parameter"] | None = None,
 ) -> Float[np.ndarray, "node parameter"]:
     """Return the centre and, along each principal direction, couplings on either side of it.
+
+    The outermost are 1.8 standard errors away. Where those are far for complete data, there are up to three on a side,
+    close enough for samples at neighbouring ones to overlap.
+
+    Parameters
+    ----------
+    centre
+        Couplings, in kT.
+    information
+        Information on them.
+    complete
+        Information if all species were certain; the same where it is None.
 
     Examples
     --------
     >>> star_nodes(np.zeros(1), np.array([[4.0]])).round(2).tolist()
     [[0.0], [0.9], [-0.9]]
     """
-    return star(centre, information)
+    size, direction = np.linalg.eigh(invert(information))
+    offsets = np.minimum(NODE_DISTANCE * np.sqrt(np.maximum(size, 0.0)), COUPLING_LIMIT / 3) * direction
+    nodes = [centre]
+    for offset in offsets.T:
+        length = np.sqrt(max(offset @ (information if complete is None else complete) @ offset, 1e-12))
+        n_steps = int(np.clip(np.ceil(length / NODE_DISTANCE - 0.01), 1, MOST_NODES))
+        reach = min(1.0, n_steps * NODE_DISTANCE / length)
+        for share in np.linspace(0.0, reach, n_steps + 1)[1:]:
+            nodes += [centre + share * offset, centre - share * offset]
+    return np.clip(np.array(nodes), -COUPLING_LIMIT, COUPLING_LIMIT)
 
 
 def solve(information: np.ndarray, complete: np.ndarray, gradient: np.ndarray) -> np.ndarray:
