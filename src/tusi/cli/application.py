@@ -13,7 +13,9 @@ import typer
 from tusi.cli.analyze import analyze
 from tusi.cli.console import complain
 from tusi.cli.demo import demo
+from tusi.cli.fit_hamiltonian import fit_hamiltonian
 from tusi.cli.info import info
+from tusi.cli.phase_diagram import phase_diagram
 from tusi.cli.report import report
 from tusi.cli.simulate import simulate
 from tusi.errors import InputError
@@ -26,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, simulate, report, info, demo):
+for command in (analyze, fit_hamiltonian, phase_diagram, simulate, report, info, demo):
     app.command(no_args_is_help=command not in (demo, simulate))(command)
 
 
