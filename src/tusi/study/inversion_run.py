@@ -290,9 +290,7 @@ def _verdict(fits: Sequence[ModelFit], decisions: Sequence[DataToDecide]) -> tup
     if not held:
         first = "No model here explains the arrangements."
     elif len(held) == len(fits):
-        first = (
-            f"No model is rejected: {', '.join(held)} cannot be told apart." if len(held) > 1 else f"{held[0]} holds."
-        )
+        first = f"Nothing rejects {' or '.join(held)}."
     else:
         rejected = [fit.name for fit in fits if fit.rejected]
         first = f"Not rejected: {', '.join(held)}. Rejected at 5 %: {', '.join(rejected)}."
