@@ -88,6 +88,11 @@ def test_only_complete_environments_without_vacancies_count():
     counter = ClusterHistogram().counter(sites, "AB")
     assert len(counter.members) == 12 - 5
     assert len(counter.only(sites.index[:, 1] < 5).members) == 4
+    unseen = np.where(sites.occupied, np.zeros(30, dtype=np.int8), -1)
+    assert counter.count(unseen).sum() == 7
+    unseen[counter.members[0, 0]] = -1
+    with pytest.raises(InputError, match="species"):
+        counter.count(unseen)
 
 
 def test_environments_that_are_too_large_are_refused():

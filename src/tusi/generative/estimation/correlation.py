@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 
 from tusi.data.graph import OUTSIDE
 from tusi.errors import InputError
-from tusi.generative.estimation.histograms import Counter, Statistic
+from tusi.generative.estimation.counting import Counter, Statistic
 from tusi.generative.lattice.sites import LatticeSites
 from tusi.generative.lattice.symmetry import pair_shells
 

@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float
 
 from tusi.errors import InputError
+from tusi.generative.estimation.counting import Statistic
 from tusi.generative.estimation.distance_surface import DistanceSurface, Target, distance_surface, targets_of
 from tusi.generative.estimation.estimate import Composition, CouplingEstimate, EstimationMethod, Progress
-from tusi.generative.estimation.histograms import ClusterHistogram, Statistic
+from tusi.generative.estimation.histograms import ClusterHistogram
 from tusi.generative.estimation.observation import Observation
 from tusi.generative.estimation.pseudolikelihood import maximise_pseudolikelihood
 from tusi.generative.lattice.model import LatticeModel

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tusi.errors import InputError
+from tusi.generative.estimation.counting import Counter, Statistic
 from tusi.generative.estimation.estimate import Composition
-from tusi.generative.estimation.histograms import Counter, Statistic
 from tusi.generative.estimation.latent import Image, compile_images
 from tusi.generative.estimation.observation import Observation
 from tusi.generative.lattice.model import LatticeModel
