@@ -1,6 +1,7 @@
 """What fitted lattice models predict: phase diagrams, transitions, unmeasured conditions, images that nobody took."""
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "Conditions": "conditions",
@@ -34,7 +35,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Import a public name from its module when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,11 @@ from tusi.data.record import Record, array
 from tusi.errors import InputError
 from tusi.generative.prediction.thermodynamic_mean import ThermodynamicMean
 
-AMPLITUDES = np.array([0.0, *np.geomspace(0.02, 4.0, 9)])
+AMPLITUDES = np.array([0.0, *np.geomspace(0.1, 4.0, 7)])
 """Standard deviations of the discrepancy that are weighed, in units of the spread that the values have."""
+
+NO_DISCREPANCY = 0.25
+"""Prior probability that the model lacks nothing; the other amplitudes share the rest alike."""
 
 LENGTHS = np.geomspace(0.3, 3.0, 5)
 """Correlation lengths of the discrepancy that are weighed, in units of the range of each axis."""
@@ -89,7 +92,7 @@ class ThermodynamicProcess:
 
     @property
     def no_discrepancy_probability(self) -> float:
-        """Posterior probability that the model lacks nothing, from one half before the data."""
+        """Posterior probability that the model lacks nothing; `NO_DISCREPANCY` before the data."""
         return float(self.weight[self.hyperparameter[:, 0] == 0].sum())
 
     def predict(self, condition: Float[np.ndarray, "point axis"], *, rng: np.random.Generator) -> ProcessPrediction:
@@ -134,7 +137,7 @@ def fit_thermodynamic_process(
 
     The kernel is `J Cov(w) J^T`, what the uncertain couplings add, plus a squared exponential over the conditions for
     what the model lacks, plus the given noise. Amplitude and lengths of the discrepancy are weighed by marginal
-    likelihood over a grid, half of the prior on no discrepancy: with three or four points there is nothing to optimise,
+    likelihood over a grid, a quarter of the prior on no discrepancy: with three or four points there is nothing to optimise,
     and an average over what is possible keeps intervals honest.
 
     Parameters
@@ -194,8 +197,8 @@ def fit_thermodynamic_process(
     rows = [np.concatenate([[0.0], np.ones(condition.shape[1])])]
     rows += [np.concatenate([[amplitude * spread], length]) for amplitude in AMPLITUDES[1:] for length in lengths]
     hyperparameter = np.array(rows)
-    prior = np.full(len(rows), 0.5 / (len(rows) - 1))
-    prior[0] = 0.5
+    prior = np.full(len(rows), (1.0 - NO_DISCREPANCY) / (len(rows) - 1))
+    prior[0] = NO_DISCREPANCY
     scaled = np.concatenate([condition / _axis_scale(condition), slope], axis=1)
     log_weight = _evidence(hyperparameter, scaled, value - mean, variance) + np.log(prior)
     weight = np.exp(log_weight - log_weight.max())

@@ -172,14 +172,42 @@ def find_order(
 
 
 def structure_factor(species: Int[np.ndarray, "replica site"], sites: LatticeSites, *, n_species: int) -> np.ndarray:
-    """Return the structure factor per site: a matrix over (site of the cell, species) at each wave vector."""
+    """Return the structure factor per site: a matrix over (site of the cell, species) at each wave vector.
+
+    Waves of the difference from the mean composition of sites with the same label.
+
+    Parameters
+    ----------
+    species
+        Arrangements.
+    sites
+        A whole periodic cell.
+    n_species
+        Species of the model.
+
+    Raises
+    ------
+    InputError
+        The sites are not a whole periodic cell.
+
+    Examples
+    --------
+    >>> from tusi.generative.lattice import SQUARE, periodic_sites
+    >>> stripes = np.arange(16).reshape(1, 16) % 2
+    >>> found = structure_factor(stripes, periodic_sites(SQUARE, (4, 4)), n_species=2)
+    >>> found.shape, float(found[0, 2, 0, 0].real)
+    ((4, 4, 2, 2), 4.0)
+    """
     if not all(sites.period) or len(sites) != np.prod(sites.period) * sites.crystal.n_basis:
         raise InputError("sites", expected="a whole periodic cell", got=f"period {sites.period}")
     n_axes = sites.crystal.n_translations
     order = np.lexsort(sites.index.T[::-1])
     grid = species[:, order].reshape(len(species), *sites.period, sites.crystal.n_basis)
     field = (grid[..., None] == np.arange(n_species)).astype(np.float64)
-    field -= field.mean(axis=tuple(range(n_axes + 1)))
+    labels = np.array(sites.crystal.labels)
+    for label in set(sites.crystal.labels):
+        alike = labels == label
+        field[..., alike, :] -= field[..., alike, :].mean(axis=tuple(range(n_axes + 2)))
     wave = np.fft.fftn(field, axes=tuple(range(1, n_axes + 1)))
     wave = wave.reshape(len(species), *sites.period, -1)
     return np.einsum("r...i,r...j->...ij", wave, wave.conj()) / (len(species) * len(sites))
