@@ -62,7 +62,7 @@ def enumerated_surface(
     >>> states = enumerate_states(lattice_system(ising(field=False), periodic_sites(SQUARE, (3, 3))))
     >>> surface = enumerated_surface(states, np.array([[-2.0]]))
     >>> value, gradient, information = surface.log_likelihood(np.array([0.0]))
-    >>> round(value / np.log(2), 3), gradient.round(3).tolist(), information.round(3).tolist()
+    >>> round(float(value / np.log(2)), 3), gradient.round(3).tolist(), information.round(3).tolist()
     (-9.0, [2.0], [[18.0]])
     """
     observed = np.asarray(observed, dtype=np.float64)

@@ -145,7 +145,8 @@ def log_evidence(
     at_draws, at_proposals = ratio(draws, surface, level), ratio(proposals, surface, level)
     share = float(posterior.effective_sample_size.min() / posterior.draws[..., 0].size)
     value, error = _bridge(at_draws, at_proposals, min(share, 1.0))
-    parts = surface.parts() if hasattr(surface, "parts") else ()  # pyright: ignore[reportAttributeAccessIssue]
+    split = getattr(surface, "parts", None)
+    parts = split() if split else ()
     values = []
     for part in parts:
         base = float(log_likelihoods(part, nothing)[0])

@@ -16,7 +16,9 @@ from tusi.generative.estimation.surface import (
     SurfaceSampling,
     inverse_information,
 )
-from tusi.generative.montecarlo import Exchange, Samples, draw_samples
+from tusi.generative.montecarlo.draw import draw_samples
+from tusi.generative.montecarlo.exchange import Exchange
+from tusi.generative.montecarlo.samples import Samples
 from tusi.generative.reweighting import Pool
 
 MOST_EXPONENTS = 2**20

@@ -151,7 +151,7 @@ def _sample_images(
     value = np.clip(value, prior.mean - FURTHEST * width, prior.mean + FURTHEST * width)
     value = np.clip(value, *prior.bounds)
     nodes = np.clip(star_nodes(value, information), *prior.bounds)
-    surface = growing_surface(images, nodes, fields=start.fields, rng=rng, sampling=settings.sampling)
+    surface = growing_surface(images, nodes, fields=list(start.fields), rng=rng, sampling=settings.sampling)
 
     def extend(places: np.ndarray) -> GrowingSurface:
         nonlocal surface

@@ -73,11 +73,11 @@ class NormalPrior(Prior):
     def log_density(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
         """Return the normalised log density."""
         scaled = (np.asarray(value, dtype=np.float64) - self.mean) / self.width
-        return -0.5 * scaled**2 - np.log(self.width * np.sqrt(2 * np.pi))
+        return np.asarray(-0.5 * scaled**2 - np.log(self.width * np.sqrt(2 * np.pi)))
 
     def gradient(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
         """Return the derivative of the log density."""
-        return (self.mean - np.asarray(value, dtype=np.float64)) / self.width**2
+        return np.asarray((self.mean - np.asarray(value, dtype=np.float64)) / self.width**2)
 
     def sample(self, n_draws: int, *, rng: np.random.Generator) -> Float[np.ndarray, " draw"]:
         """Return independent draws."""
@@ -114,11 +114,11 @@ class LaplacePrior(Prior):
     def log_density(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
         """Return the normalised log density."""
         distance = np.abs(np.asarray(value, dtype=np.float64) - self.mean)
-        return -distance / self.width - np.log(2 * self.width)
+        return np.asarray(-distance / self.width - np.log(2 * self.width))
 
     def gradient(self, value: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
         """Return the derivative of the log density."""
-        return np.sign(self.mean - np.asarray(value, dtype=np.float64)) / self.width
+        return np.asarray(np.sign(self.mean - np.asarray(value, dtype=np.float64)) / self.width)
 
     def sample(self, n_draws: int, *, rng: np.random.Generator) -> Float[np.ndarray, " draw"]:
         """Return independent draws."""
@@ -261,7 +261,8 @@ class JointPrior:
     def log_density(self, couplings: Float[np.ndarray, "*batch parameter"]) -> Float[np.ndarray, "*batch"]:
         """Return the normalised log density."""
         columns = np.moveaxis(np.asarray(couplings, dtype=np.float64), -1, 0)
-        return np.sum([prior.log_density(x) for prior, x in zip(self.marginals, columns, strict=True)], axis=0)
+        parts = [prior.log_density(x) for prior, x in zip(self.marginals, columns, strict=True)]
+        return np.asarray(np.sum(parts, axis=0))
 
     def gradient(self, couplings: Float[np.ndarray, "*batch parameter"]) -> Float[np.ndarray, "*batch parameter"]:
         """Return the gradient of the log density."""

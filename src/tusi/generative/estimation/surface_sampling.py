@@ -230,7 +230,8 @@ def _surface_error(surface: CouplingSurface, draws: np.ndarray) -> tuple[np.ndar
     error of the gradient follows from the effective sample sizes at the mean.
     """
     flat = draws.reshape(-1, draws.shape[2])
-    parts = surface.parts() if hasattr(surface, "parts") else ()
+    split = getattr(surface, "parts", None)
+    parts = split() if split else ()
     if len(parts) < 2:
         size = np.min(surface.effective_sample_size(flat.mean(axis=0)))
         return np.sqrt(flat.var(axis=0) / size), np.empty((0, flat.shape[1]))
