@@ -280,6 +280,12 @@ def test_adatom_energies_and_barriers_are_recovered(adatoms):
     assert all((fit.standard_error[: len(one.value)] <= one.standard_error * 1.001).all() for one in every)
 
 
+def test_missed_hops_change_the_attempt_frequency_alone(adatoms):
+    all_seen, half_seen = (fit_adatoms([dataclasses.replace(adatoms[1], detection=d)]) for d in (1.0, 0.5))
+    assert half_seen.value - all_seen.value == pytest.approx([0, 0, 0, 0, np.log(2)], abs=1e-6)
+    assert half_seen.covariance == pytest.approx(all_seen.covariance)
+
+
 def test_adatom_errors_are_the_scatter_of_replicas(adatoms):
     rng = np.random.default_rng(10)
     pulls = []

@@ -176,7 +176,7 @@ def fit_adatoms(
     ... )
     >>> fit = fit_adatoms([images])
     >>> fit.parameters, fit.value.round(3).tolist(), fit.standard_error.round(3).tolist()
-    (('e_bridge',), [0.069], [0.002])
+    (('e_bridge',), [0.07], [0.002])
     """
     law = law or RateLaw()
     layout, jumps = _layout(data, law)

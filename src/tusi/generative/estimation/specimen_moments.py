@@ -22,6 +22,9 @@ LONGEST_STEP = 0.6
 CLOSE = 0.3
 """Step, in standard errors, below which a fit has converged."""
 
+ROUGH = 4.0
+"""Newton decrement up to which a larger one than before may be noise; beyond it the step was too long."""
+
 FLOOR = 1e-4
 """Least information in any direction, as a fraction of that of a fully seen crystal."""
 
@@ -47,7 +50,7 @@ class JointSettings:
     n_samples: int = 4000
     n_chains: int = 4
     burn_in: int = 60
-    max_rounds: int = 12
+    max_rounds: int = 20
     confidence: float = 0.95
 
 
@@ -285,9 +288,8 @@ def ascend(
     settings
         How carefully.
     """
-    rounds, last = 0, False
-    while True:
-        rounds += 1
+    last, before, taken, best = False, value, np.zeros(len(value)), np.inf
+    for rounds in range(1, settings.max_rounds + 1):
         score, information, parts = evaluate(value, settings.n_samples if last else settings.n_samples // 4)
         if np.linalg.matrix_rank(information) < len(value):
             raise InputError(
@@ -297,16 +299,17 @@ def ascend(
                 then="See more sites, or add a profile.",
             )
         step = np.linalg.solve(information, score)
-        small = bool(step @ information @ step < CLOSE**2 * len(value))
-        step *= min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), 1e-12))
-        value = value + step
-        if (last and small) or rounds >= settings.max_rounds:
-            return Ended(
-                value=value,
-                information=information,
-                parts=parts,
-                step=step,
-                converged=last and small,
-                n_rounds=rounds,
-            )
+        decrement = float(step @ information @ step)
+        if decrement > max(best, ROUGH) and rounds < settings.max_rounds:
+            taken = taken / 3
+            value = before + taken
+            continue
+        small = decrement < CLOSE**2 * len(value)
+        taken = step * min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), 1e-12))
+        before, value, best = value, value + taken, decrement
+        if last and small:
+            break
         last = last or small or rounds == settings.max_rounds - 1
+    return Ended(
+        value=value, information=information, parts=parts, step=taken, converged=last and small, n_rounds=rounds
+    )
