@@ -158,13 +158,9 @@ def predict_histogram(
     if use == "held out":
         weight, expected = world.predictive(fitted.sample(plan.n_draws, rng=rng) * observation.temperature_ratio)
         each = np.broadcast_to(expected, world.counts.shape)
-        at_observed = expected
     else:
-        own = system.statistics(species[None])[0]
-        weight, expected, each, at_observed = world.refitted(
-            fitted, own, (observation.temperature_ratio, plan.n_draws), rng
-        )
-    distance = statistical_distance(observed, at_observed) ** 2
+        weight, expected, each = world.refitted(fitted, observation.temperature_ratio, rng)
+    distance = statistical_distance(observed, expected) ** 2
     drawn = statistical_distance(world.counts, each) ** 2
     size = 1.0 / float((weight**2).sum())
     p_value = (1.0 + size * float(weight @ (drawn >= distance - 1e-12))) / (1.0 + size)
@@ -314,13 +310,12 @@ class _World:
         return weight, weight @ self.counts
 
     def refitted(
-        self, fitted: FittedModel, own: np.ndarray, scale: tuple[float, int], rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return weights, mean histogram, and what each image's and the observed image's own fit would expect.
+        self, fitted: FittedModel, ratio: float, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return each image's weight, the mean histogram, and what each image's own fit would expect.
 
         A refit moves the couplings by -Covariance (T - E T) for the image itself and by noise for the other images.
         """
-        ratio, _ = scale
         weight = self.weights(fitted.value[None] * ratio)[0]
         expected = weight @ self.counts
         centred = self.statistics - weight @ self.statistics
@@ -331,9 +326,7 @@ class _World:
         size, direction = np.linalg.eigh((rest + rest.T) / 2)
         noise = rng.standard_normal(centred.shape) * np.sqrt(np.maximum(size, 0.0)) @ direction.T
         moved = -ratio * centred @ covariance + noise
-        del own
-        each = np.maximum(expected + moved @ slope, 1e-9)
-        return weight, expected, each, expected
+        return weight, expected, np.maximum(expected + moved @ slope, 1e-9)
 
 
 def _simulate(

@@ -137,8 +137,8 @@ def fit_thermodynamic_process(
 
     The kernel is `J Cov(w) J^T`, what the uncertain couplings add, plus a squared exponential over the conditions for
     what the model lacks, plus the given noise. Amplitude and lengths of the discrepancy are weighed by marginal
-    likelihood over a grid, a quarter of the prior on no discrepancy: with three or four points there is nothing to optimise,
-    and an average over what is possible keeps intervals honest.
+    likelihood over a grid, a quarter of the prior on no discrepancy: with three or four points there is nothing to
+    optimise, and an average over what is possible keeps intervals honest.
 
     Parameters
     ----------
