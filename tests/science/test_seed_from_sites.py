@@ -70,7 +70,7 @@ def table(rows, optima, fits):
     lines = [
         "# The published distances of MoS2-ReS2, from the authors' sites",
         "",
-        "The site lists of x = .05 and x = .55; those of the other two images were not published. S^2 of each image at",
+        "The site lists of x = .05 and x = .55; those of the other two images are not at hand. S^2 of each image at",
         "the couplings that are best for all four published images (`ours`), beside the published value.",
         "",
         "| model | couplings, kT | S^2 x = .05: ours | published | S^2 x = .55: ours | published |",

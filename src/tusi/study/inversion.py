@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -208,7 +208,7 @@ def model_for(name: str, species: Sequence[str], *, composition: str = "own") ->
     species, own = tuple(species), composition == "own"
     kind, shells = (name[:-1], int(name[-1])) if name[-1:].isdigit() and name[-1:] != "0" else (name, 1)
     two = len(species) == 2
-    made: LatticeModel | None = None
+    made: Any = None
     if kind == "random" and name == kind:
         made = LatticeModel(name="random", species=species)
     elif kind == "P" and name != kind:

@@ -177,7 +177,7 @@ class _Run:
             model,
             couplings,
             rng=rng,
-            larger=[other for other in self.models if embedding(model, other) is not None],
+            larger=[other for other in self.models if contains(other, model)],
             own_composition=options.composition == "own",
             settings=ReplicaSettings(n_replicas=options.n_replicas),
         )
@@ -208,7 +208,7 @@ class _Run:
             if fit.estimate is None or not np.isfinite(fit.estimate.value).all():
                 continue
             for smaller in self.models:
-                if embedding(smaller, larger) is not None:
+                if contains(larger, smaller):
                     decisions.append(
                         data_to_decide(
                             smaller, larger, couplings=fit.estimate.value, condition=condition, rng=rng,
@@ -240,6 +240,21 @@ class _Run:
         sites = periodic_sites(first.sites.crystal, (CONDITION_CELLS,) * first.sites.crystal.n_translations)
         own = self.options.composition == "own"
         return Condition(sites=sites, composition=tuple(composition / composition.sum()) if own else None)
+
+
+def contains(larger: LatticeModel, smaller: LatticeModel) -> bool:
+    """Return whether a model is another one with some couplings at zero, or tied to each other, whatever their names.
+
+    Examples
+    --------
+    >>> contains(model_for("ising2", ("down", "up")), model_for("ising", ("down", "up")))
+    True
+    """
+    if len(smaller.terms) >= len(larger.terms):
+        return False
+    held = {(term.motif, term.table) for term in larger.terms}
+    same = all((term.motif, term.table) in held for term in smaller.terms)
+    return same or embedding(smaller, larger) is not None
 
 
 def save_inversion(inversion: Inversion, path: str | os.PathLike) -> None:

@@ -192,5 +192,5 @@ STEPS = (
 )
 """The steps of one image, in order."""
 
-HAMILTONIAN_VERSION = 1
+HAMILTONIAN_VERSION = 2
 """Version of the last step, which takes the site graphs of all images."""

@@ -1,6 +1,7 @@
 """Couplings from images: estimators, their uncertainty, and how well the model explains what was seen."""
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "Observation": "observation",
@@ -42,7 +43,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Import a public name from its module when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

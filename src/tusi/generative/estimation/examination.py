@@ -205,7 +205,7 @@ def _count(
     fitted, response = 0.0, 0.0
     compositions = []
     pairs: np.ndarray | float = 0.0
-    more = [0.0] * len(larger)
+    more: list[np.ndarray | float] = [0.0] * len(larger)
     histograms = []
     for image, drawn in zip(images, replicas, strict=True):
         visible = dataclasses.replace(image.sites, occupied=image.informed)

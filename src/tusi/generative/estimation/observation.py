@@ -255,7 +255,7 @@ def observation_of_graph(graph: SiteGraph, *, temperature_ratio: float = 1.0, na
     return Observation(
         sites=sites_of_graph(graph),
         species_probability=graph.species_probability,
-        seen=np.isfinite(graph.species_probability).all(axis=1),
+        seen=np.asarray(np.isfinite(graph.species_probability).all(axis=1)),
         temperature_ratio=temperature_ratio,
         name=name or graph.title,
     )

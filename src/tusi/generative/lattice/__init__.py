@@ -1,6 +1,7 @@
 """What a lattice model is: crystals and their symmetry, terms, named models, sites, and all of it as arrays."""
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "CRYSTALS": "crystal",
@@ -51,7 +52,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Import a public name from its module when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -161,7 +161,7 @@ def pair_shells(
     chosen = [b for b, label in enumerate(crystal.labels) if wanted is None or label in wanted]
     if wanted is not None and {crystal.labels[b] for b in chosen} != wanted:
         raise InputError("labels", expected=f"labels among {sorted(set(crystal.labels))}", got=str(labels))
-    radius = 1.2 * max(np.linalg.norm(vector) for vector in crystal.lattice)
+    radius = 1.2 * max(float(np.linalg.norm(vector)) for vector in crystal.lattice)
     while True:
         pairs = _pairs_within(crystal, chosen, radius, labels)
         distances = _distinct([distance for distance, _ in pairs])

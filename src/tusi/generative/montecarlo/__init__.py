@@ -1,6 +1,7 @@
 """Monte Carlo on any lattice system: arrangements drawn from the Boltzmann weight, and how far to trust them."""
 
 import importlib
+from typing import Any
 
 _HOMES = {
     "SamplingPlan": "plan",
@@ -31,7 +32,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Import a public name from its module when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -153,7 +153,7 @@ def bonds_of(system: LatticeSystem, couplings: Float[np.ndarray, " parameter"], 
     """Return the energies of sites and pairs at these couplings."""
     form = pair_form(system, sampler=sampler)
     pair = form.pair @ couplings
-    acts = pair.any(axis=(1, 2))[form.row]
+    acts = np.asarray(pair.any(axis=(1, 2)))[form.row]
     ends, row, scale = form.ends[acts], form.row[acts], form.scale[acts]
     site = ends.ravel()
     return Bonds(
