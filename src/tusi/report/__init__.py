@@ -1,7 +1,18 @@
 """The report: one self-contained HTML page, drawn from a result alone, and what to cite for it."""
 
+from tusi.report.inversion import render_inversion_report, write_inversion_report
+from tusi.report.inversion_sections import coupling_rows
 from tusi.report.page import render_report, write_report
-from tusi.report.references import citation
+from tusi.report.references import citation, inversion_citation
 from tusi.report.summary import summary_rows
 
-__all__ = ["citation", "render_report", "summary_rows", "write_report"]
+__all__ = [
+    "citation",
+    "coupling_rows",
+    "inversion_citation",
+    "render_inversion_report",
+    "render_report",
+    "summary_rows",
+    "write_inversion_report",
+    "write_report",
+]

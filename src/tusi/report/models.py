@@ -7,6 +7,7 @@ from tusi.plot import draw_cluster_classes, draw_clusters, draw_couplings, new_f
 from tusi.plot.couplings import n_couplings
 from tusi.plot.palette import SOFT, model_colour
 from tusi.report.figures import figure_svg, styled
+from tusi.report.layout import table
 from tusi.report.markup import Markup, element, joined
 from tusi.report.mathematics import equation_markup, subscripted
 from tusi.report.numbers import digits_for, fixed, p_value, span, whole, with_error
@@ -56,7 +57,7 @@ def coupling_section(analysis: Analysis) -> Markup:
             rows.append(element("tr", *lead, *(element("td", cell) for cell in cells)))
             first = False
     parts.append(element("h3", "In figures"))
-    parts.append(_table(head, rows))
+    parts.append(table(head, rows))
     if temperature is not None:
         parts.append(
             element(
@@ -122,15 +123,10 @@ def table_section(analysis: Analysis) -> Markup:
         bic += [element("td", fixed(fit.bic, 1)), element("td", ""), element("td", "")]
         clic += [element("td", fixed(fit.clic, 1)), element("td", ""), element("td", "")]
     rows += [element("tr", *total, class_="total"), element("tr", *bic), element("tr", *clic)]
-    table = element(
-        "table",
-        element("thead", element("tr", *top), element("tr", *(element("th", title, scope="col") for title in head))),
-        element("tbody", *rows),
-    )
     lead = "How far each model's clusters lie from the observed ones, and whether chance explains it."
     return joined(
         element("p", lead, class_="lead"),
-        element("div", table, class_="scroll"),
+        table(head, rows, groups=element("tr", *top)),
         element("p", _explanation(comparison), class_="note"),
         _distance_note(comparison),
         element("h3", "Does a larger model explain more?"),
@@ -211,11 +207,11 @@ def _nested_table(comparison: HamiltonianComparison) -> Markup:
             "A larger model came out worse than a smaller one that it contains: the search did not reach the optimum, "
             "so the models are not ranked."
         )
-        return joined(_table(head, rows), element("p", text, class_="note"))
+        return joined(table(head, rows), element("p", text, class_="note"))
     if comparison.ranking:
         order = " < ".join(comparison.ranking)
-        return joined(_table(head, rows), element("p", f"By CLIC, from best to worst: {order}."))
-    return _table(head, rows)
+        return joined(table(head, rows), element("p", f"By CLIC, from best to worst: {order}."))
+    return table(head, rows)
 
 
 def _predictive_table(comparison: HamiltonianComparison) -> Markup:
@@ -234,26 +230,7 @@ def _predictive_table(comparison: HamiltonianComparison) -> Markup:
         )
         for k, label in enumerate(comparison.predictive_labels)
     ]
-    return joined(element("h3", "Predictions"), _table(head, rows, caption="Two-sided posterior-predictive p-values."))
-
-
-def _table(head: list[str], rows: list[Markup], *, caption: str = "") -> Markup:
-    """Return a table that scrolls where the page is narrow."""
-    return element(
-        "div",
-        element(
-            "table",
-            element("caption", caption) if caption else Markup(""),
-            element("thead", element("tr", *map(_head_cell, head))),
-            element("tbody", *rows),
-        ),
-        class_="scroll",
-    )
-
-
-def _head_cell(title: str) -> Markup:
-    """Return a title; those of columns of text stand on the left."""
-    return element("th", title, scope="col", class_="left" if title == "energy" else None)
+    return joined(element("h3", "Predictions"), table(head, rows, caption="Two-sided posterior-predictive p-values."))
 
 
 def _comparison(analysis: Analysis) -> HamiltonianComparison:

@@ -36,6 +36,8 @@ def with_error(value: float, error: float) -> str:
     >>> with_error(-0.0437, 0.0432)
     '−0.044 ± 0.043'
     """
+    if error == math.inf:
+        return f"{fixed(value, 3)} ± ∞"
     if not (math.isfinite(error) and error > 0):
         return fixed(value, 3)
     digits = digits_for(error)
@@ -43,16 +45,21 @@ def with_error(value: float, error: float) -> str:
 
 
 def span(low: float, high: float, digits: int) -> str:
-    """Return an interval.
+    """Return an interval; an end that nothing bounds is infinite.
 
     Examples
     --------
-    >>> span(-0.1, 0.2, 2)
-    '[−0.10, 0.20]'
+    >>> span(-0.1, 0.2, 2), span(-0.1, math.inf, 2)
+    ('[−0.10, 0.20]', '[−0.10, ∞]')
     """
-    if not (math.isfinite(low) and math.isfinite(high)):
+    if math.isnan(low) or math.isnan(high):
         return _MISSING
-    return f"[{fixed(low, digits)}, {fixed(high, digits)}]"
+    return f"[{_end(low, digits)}, {_end(high, digits)}]"
+
+
+def _end(value: float, digits: int) -> str:
+    """Return the end of an interval."""
+    return fixed(value, digits) if math.isfinite(value) else "∞" if value > 0 else f"{_MINUS}∞"
 
 
 def p_value(value: float) -> str:
@@ -79,3 +86,23 @@ def whole(value: int) -> str:
     ['12', '345']
     """
     return f"{value:,}".replace(",", _THIN)
+
+
+def about(number: float) -> str:
+    """Return a large number to three figures, in words where it is long.
+
+    Examples
+    --------
+    >>> about(1731.4).split(), about(2.4e6), about(math.inf)
+    (['1', '730'], '2.40 million', '∞')
+    """
+    if math.isnan(number):
+        return _MISSING
+    if math.isinf(number):
+        return "∞"
+    if number >= 1e12:
+        return "more than 10¹²"
+    for size, unit in ((1e9, "billion"), (1e6, "million")):
+        if number >= size:
+            return f"{number / size:.{max(2 - math.floor(math.log10(number / size)), 0)}f} {unit}"
+    return whole(int(float(f"{number:.3g}")))

@@ -1,6 +1,7 @@
 """What to cite for a result: the papers behind the methods that it used."""
 
 from tusi.study import Analysis
+from tusi.study.inversion import Inversion
 
 _TUSI = "The tusi developers, tusi: from atomically resolved images to the physics that made them."
 
@@ -29,6 +30,61 @@ _HAMILTONIAN = (
     "J. Besag, The Statistician 24, 179 (1975): pseudolikelihood, from which the maximum-likelihood search starts.",
     "C. Varin, P. Vidoni, Biometrika 92, 519 (2005): the composite-likelihood information criterion.",
 )
+
+
+_METHODS = {
+    "maximum-likelihood": (
+        "C. J. Geyer, E. A. Thompson, J. R. Stat. Soc. B 54, 657 (1992): maximum likelihood from Monte Carlo samples.",
+    ),
+    "pseudolikelihood": (),
+    "distance": (
+        "L. Vlcek, A. A. Chialvo, J. Chem. Phys. 143, 144110 (2015): force fields of least statistical distance.",
+        "R. Beran, Ann. Stat. 5, 445 (1977): estimates of least Hellinger distance.",
+    ),
+    "posterior": (
+        "C. J. Geyer, E. A. Thompson, J. R. Stat. Soc. B 54, 657 (1992): likelihoods from Monte Carlo samples.",
+        "I. Murray, Z. Ghahramani, D. J. C. MacKay, Proc. UAI 22, 359 (2006): posteriors of models whose partition "
+        "function is not known.",
+    ),
+}
+
+_ARRANGEMENTS = (
+    "L. Vlcek, A. Maksov, M. Pan, R. K. Vasudevan, S. V. Kalinin, ACS Nano 11, 10313 (2017): lattice models from "
+    "images by statistical distance.",
+    "A. C. Davison, D. V. Hinkley, Bootstrap Methods and their Application (Cambridge University Press, 1997): "
+    "p-values from refitted replicas.",
+    "C. R. Rao, Proc. Cambridge Philos. Soc. 44, 50 (1948): the score test.",
+)
+
+_BESAG = "J. Besag, The Statistician 24, 179 (1975): pseudolikelihood."
+
+_WALD = "A. Wald, Trans. Am. Math. Soc. 54, 426 (1943): the power of likelihood-ratio tests, from the information."
+
+
+def inversion_citation(inversion: Inversion) -> tuple[str, ...]:
+    """Return what to cite for an inversion.
+
+    Parameters
+    ----------
+    inversion
+        A finished inversion.
+
+    Returns
+    -------
+    tuple of str
+        tusi itself, then the papers behind the methods that this inversion used.
+
+    Examples
+    --------
+    >>> from tusi.study import load_inversion
+    >>> inversion_citation(load_inversion("hamiltonian.h5"))[0]  # doctest: +SKIP
+    """
+    version = dict(inversion.provenance.versions).get("tusi", "")
+    found = [f"{_TUSI} Version {version}."]
+    if any(fit.estimate is not None for fit in inversion.fits):
+        found += [_BESAG, *_METHODS.get(inversion.options.method, ())]
+    found += _ARRANGEMENTS
+    return (*found, _WALD) if inversion.decisions else tuple(found)
 
 
 def citation(analysis: Analysis) -> tuple[str, ...]:
