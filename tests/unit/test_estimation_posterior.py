@@ -289,7 +289,14 @@ def test_sites_for_five_percent_are_onsagers(ratio, sites, rng):
     relative = found.information_error[0, 0] / found.information[0, 0]
     assert abs(400 / onsager_specific_heat(coupling[0]) / sites - 1) < 1e-3
     assert abs(found.sites_for(0.05)[0] / sites - 1) < 3 * relative < 0.06
+    assert found.reliable
     np.testing.assert_allclose(found.standard_error[:, 0], found.at(1.0)[0] / np.sqrt(found.n_sites))
+
+
+def test_chains_that_do_not_mix_are_seen(rng):
+    """Deep in the ordered phase some heat baths freeze into stripes."""
+    where = Condition(sites=periodic_sites(SQUARE, (16, 16)), plan=SamplingPlan(n_samples=300, n_chains=12, burn_in=50))
+    assert not expected_error(ISING, np.array([0.9]), condition=where, rng=rng).reliable
 
 
 def test_information_at_fixed_composition_is_exact(rng):

@@ -174,6 +174,11 @@ class ExpectedError:
     standard_error: Float[np.ndarray, "number parameter"]
 
     @property
+    def reliable(self) -> bool:
+        """Whether the samples agree on each coupling's information to a tenth; chains that do not mix fail this."""
+        return bool((np.diag(self.information_error) <= 0.1 * np.diag(self.information)).all())
+
+    @property
     def correlation(self) -> Float[np.ndarray, "parameter parameter"]:
         """Correlation of the errors of the couplings."""
         covariance = _inverse(self.information)
