@@ -12,6 +12,7 @@ from tusi.generative.estimation.estimate import CouplingEstimate
 from tusi.generative.estimation.examination import FitExamination, ScoreTest
 from tusi.generative.estimation.information import ErrorAgainstSites, ExpectedError
 from tusi.generative.likelihood import FitSettings
+from tusi.generative.prediction.forecast import Forecast
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.sampling import SamplerSettings
 from tusi.structure import SpeciesFit
@@ -39,6 +40,7 @@ CLASSES: dict[str, type] = {
     "hamiltonian-settings": HamiltonianSettings,
     "image-analysis": ImageAnalysis,
     "input-file": InputFile,
+    "forecast": Forecast,
     "inversion": Inversion,
     "inversion-options": InversionOptions,
     "lattice": Lattice,

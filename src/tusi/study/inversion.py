@@ -23,6 +23,7 @@ from tusi.generative.lattice import (
     triangle_model,
     with_fields,
 )
+from tusi.generative.prediction.forecast import Forecast
 from tusi.study.analysis import Provenance
 
 METHODS = ("maximum-likelihood", "pseudolikelihood", "distance", "posterior")
@@ -116,6 +117,8 @@ class ModelFit:
         Goodness of fit.
     tests
         Score tests of the larger models among those compared.
+    held_out
+        Each arrangement as the couplings fitted to all others predict it; empty where that was not possible.
     """
 
     name: str
@@ -123,6 +126,7 @@ class ModelFit:
     estimate: CouplingEstimate | None
     examination: FitExamination
     tests: tuple[ScoreTest, ...]
+    held_out: tuple[Forecast, ...] = ()
 
     @property
     def rejected(self) -> bool:

@@ -28,6 +28,7 @@ from tusi.generative.estimation.information import Condition, error_against_site
 from tusi.generative.estimation.replicas import ReplicaSettings
 from tusi.generative.lattice import LatticeModel, periodic_sites
 from tusi.generative.models import embedding
+from tusi.generative.prediction.forecast import Forecast, leave_one_out
 from tusi.study.analysis import InputFile, Provenance
 from tusi.study.arrangements import read_observations
 from tusi.study.files import CLASSES
@@ -182,8 +183,21 @@ class _Run:
             settings=ReplicaSettings(n_replicas=options.n_replicas),
         )
         return ModelFit(
-            name=model.name, equation=model.equation(), estimate=estimate, examination=examination, tests=tests
+            name=model.name,
+            equation=model.equation(),
+            estimate=estimate,
+            examination=examination,
+            tests=tests,
+            held_out=self.held_out(model),
         )
+
+    def held_out(self, model: LatticeModel) -> tuple[Forecast, ...]:
+        """Predict each arrangement from the others, where there are others and their labels are sure."""
+        rng = stream(self.options.seed, "held out", model.name)
+        sure = all(one.certain[one.sites.occupied].all() for one in self.observations)
+        if len(self.observations) < 2 or not model.terms or not sure or self.options.composition != "own":
+            return ()
+        return leave_one_out(self.observations, model, rng=rng, method=Pseudolikelihood())
 
     def estimate(self, observations: Sequence[Observation], model: LatticeModel, *, rng: np.random.Generator) -> Any:
         """Estimate the couplings of one model."""
@@ -315,6 +329,9 @@ def _verdict(fits: Sequence[ModelFit], decisions: Sequence[DataToDecide]) -> tup
             sentences.append(f"{fit.name}: {_couplings(fit)}.")
         p = fit.examination.pooled_p
         sentences.append(f"{fit.name}: clusters p = {p:.3g} (uncalibrated {fit.examination.naive_p:.2g}).")
+        if fit.held_out:
+            each = ", ".join(f"{one.name} p = {one.p_value:.2g}" for one in fit.held_out)
+            sentences.append(f"{fit.name} fitted to the others predicts {each}.")
         sentences += [
             f"{test.larger} explains more than {test.smaller} (p = {test.calibrated_p:.3g})."
             for test in fit.tests
