@@ -17,10 +17,24 @@ def info(
     found = describe(file)
     output().print(str(found), markup=False, soft_wrap=True)
     if found.kind == "result":
-        from tusi import study  # noqa: PLC0415
-        from tusi.cli.analyze import print_summary  # noqa: PLC0415
+        _print_result(file)
 
-        analysis = study.load(file)
-        output().print()
-        print_summary(analysis)
-        output().print(f"\nmade by: {analysis.provenance.command}", markup=False, soft_wrap=True)
+
+def _print_result(file: Path) -> None:
+    """Print what a result says, and the command that made it."""
+    from tusi.cli.analyze import print_summary  # noqa: PLC0415
+    from tusi.cli.inversions import print_inversion  # noqa: PLC0415
+    from tusi.data import storage  # noqa: PLC0415
+    from tusi.study import Analysis, Inversion  # noqa: PLC0415
+    from tusi.study.files import CLASSES  # noqa: PLC0415
+
+    result = storage.load(file, classes=CLASSES)
+    output().print()
+    if isinstance(result, Analysis):
+        print_summary(result)
+    elif isinstance(result, Inversion):
+        print_inversion(result)
+    else:
+        output().print(type(result).__name__, markup=False)
+        return
+    output().print(f"\nmade by: {result.provenance.command}", markup=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Figures of the plot package as pieces of a page: inline SVG whose ink follows the page's light or dark colours."""
 
 import re
+import warnings
 from contextlib import AbstractContextManager
 
 import matplotlib
@@ -14,8 +15,13 @@ _VARIABLES = {INK: "var(--ink)", SOFT: "var(--soft)", RULE: "var(--rule)", PAPER
 
 
 def figure_svg(figure: Figure, *, key: str, label: str) -> Markup:
-    """Return a figure as inline SVG with a label for screen readers."""
-    svg = to_svg(figure, key=key)
+    """Return a figure as inline SVG with a label for screen readers.
+
+    Text stays text: a letter that the figure's font lacks is drawn by the browser.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        svg = to_svg(figure, key=key)
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(f": {colour}", f": {variable}")
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
