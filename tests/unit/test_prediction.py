@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from scipy.linalg import cho_factor, cho_solve
+from scipy.special import logsumexp
 
 from tusi.data import storage
 from tusi.errors import InputError
@@ -46,6 +47,7 @@ from tusi.generative.prediction import (
     sample_at,
     structure_factor,
 )
+from tusi.generative.prediction.forecast import _World
 from tusi.generative.prediction.mixture import mixture_of
 
 SITES = periodic_sites(SQUARE, (3, 4))
@@ -126,6 +128,10 @@ def test_a_mixture_gives_exact_averages_between_its_nodes():
     np.testing.assert_allclose(share.sum(axis=1), 1.0)
     assert len(mixture.start) == 16
     assert np.all((size > 2000) & (size < 24000))
+    exponent = -targets @ mixture.statistics.T - mixture.log_mixture
+    found = logsumexp(exponent, axis=1)
+    free = np.array([STATES.log_partition(target) for target in targets])
+    np.testing.assert_allclose(found - found[0], free - free[0], atol=0.03)
     blocks = sums / share[..., None]
     for target, mean, block in zip(targets, sums.sum(axis=1), blocks, strict=True):
         error = block.std(axis=0, ddof=1) / 4
@@ -297,7 +303,9 @@ def synthetic(critical, *, kind="crossing", noise=1e-4, n_draws=80, spread=0.02)
         for size in sizes:
             shift = (temperature - at) * size / 4
             binder = 0.61 - 0.35 * np.tanh(shift)
-            heat = 1.0 + np.log(size) / (1 + shift**2)
+            heat = 1.0 + np.log(size) / (1 + (shift - 0.1) ** 2)
+            if kind == "reverse":
+                binder = 0.61 + 0.35 * np.tanh(shift)
             if kind == "none":
                 binder, heat = 0.5 - 0.4 * temperature + 0 * shift, 1.0 - (temperature - 1) ** 2
             rows.append(np.stack([heat, binder], axis=-1))
@@ -327,6 +335,7 @@ def test_transitions_are_found_where_they_are_and_nowhere_else():
         assert not none.resolved
         assert str(none).startswith("no transition resolved: ")
         assert np.isnan(none.value)
+        assert find_transition(synthetic(1.0, kind="reverse")[0]).resolved is False
         beyond = find_transition(synthetic(1.19, spread=0.03)[0], method=method)
         assert not beyond.resolved
     diagram, _ = synthetic(1.0)
@@ -444,6 +453,21 @@ def test_forecasts_accept_the_right_couplings_and_reject_others():
     seen = np.arange(196) > 3
     with pytest.raises(InputError, match="every site was seen"):
         predict_histogram(known(pair_model(), 0.6), dataclasses.replace(image, seen=seen), rng=rng)
+
+
+def test_a_refit_follows_its_own_statistics():
+    """A histogram that is the sufficient statistic itself leaves nothing over once the couplings are refitted."""
+    rng = np.random.default_rng(12)
+    couplings = np.array([0.3, 0.05])
+    rows = drawn(couplings, 500, rng).statistics.reshape(-1, 2)
+    level = 100.0 + rows
+    world = _World(nodes=couplings[None], statistics=rows, counts=level, log_mixture=-rows @ couplings)
+    for ratio in (1.0, 0.5):
+        information = ratio**2 * np.cov(rows.T, bias=True)
+        fitted = FittedModel(model=MODEL, value=couplings / ratio, covariance=np.linalg.inv(information))
+        weight, _, each = world.refitted(fitted, ratio, rng)
+        np.testing.assert_allclose(weight, 1 / len(rows))
+        np.testing.assert_allclose(each, level, atol=1e-6)
 
 
 def test_known_couplings_forecast_the_same_whether_a_fit_is_allowed_for_or_not():
