@@ -18,9 +18,10 @@ from tusi.generative.estimation import (
     observation_of_graph,
     observe,
 )
+from tusi.generative.estimation.independent import independent_fields
 from tusi.generative.estimation.latent import compile_images
 from tusi.generative.estimation.pseudolikelihood import embed, maximise_pseudolikelihood, site_scores
-from tusi.generative.estimation.surface import SurfaceSampling, independent_fields, star_nodes
+from tusi.generative.estimation.surface import SurfaceSampling, star_nodes
 from tusi.generative.lattice import (
     SQUARE,
     TRIANGULAR,

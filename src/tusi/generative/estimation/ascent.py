@@ -5,7 +5,8 @@ from jaxtyping import Float
 from scipy.optimize import brentq
 from scipy.special import chdtri
 
-from tusi.generative.estimation.surface import LEAST_SHARE, Level, LikelihoodSurface, inverse_information
+from tusi.generative.estimation.elimination import LEAST_SHARE, inverse_information
+from tusi.generative.estimation.surface import Level, LikelihoodSurface
 from tusi.generative.likelihood import COUPLING_LIMIT
 
 MOST_STEPS = 30

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from tusi.generative.estimation.independent import independent_fields
 from tusi.generative.estimation.latent import Image
-from tusi.generative.estimation.surface import independent_fields, sampler_of
+from tusi.generative.estimation.surface import sampler_of
 from tusi.generative.montecarlo.draw import draw_samples
 from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
 

@@ -9,21 +9,20 @@ from jaxtyping import Bool, Float
 
 from tusi.errors import IdentifiabilityWarning, InputError
 from tusi.generative.estimation.ascent import climb, interval_of
+from tusi.generative.estimation.elimination import LEAST_SHARE, inverse_information
 from tusi.generative.estimation.estimate import Composition, CouplingEstimate, EstimationMethod, Progress
 from tusi.generative.estimation.gain import log_likelihood_gain
+from tusi.generative.estimation.independent import independent_fields
 from tusi.generative.estimation.latent import Image, compile_images
 from tusi.generative.estimation.observation import Observation
 from tusi.generative.estimation.pseudolikelihood import FIELD_PRIOR_WIDTH, maximise_pseudolikelihood
 from tusi.generative.estimation.surface import (
-    LEAST_SHARE,
     Level,
     LikelihoodSurface,
     Starts,
     SurfaceSampling,
     final_arrangements,
-    independent_fields,
     information_at_centre,
-    inverse_information,
     sample_surface_at,
     star_nodes,
 )

@@ -5,18 +5,19 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from tusi.errors import InputError
+from tusi.generative.estimation.elimination import LEAST_SHARE, RIDGE, inverse_information, schur, solve  # noqa: F401
 from tusi.generative.estimation.estimate import Composition
+from tusi.generative.estimation.independent import independent_fields
 from tusi.generative.estimation.latent import Image, compile_images
 from tusi.generative.estimation.observation import Observation
+from tusi.generative.estimation.surface_plan import Starts, SurfaceSampling, sampler_of
 from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.lattice.system import LatticeSystem
 from tusi.generative.likelihood import COUPLING_LIMIT, NODE_DISTANCE, invert
 from tusi.generative.montecarlo.draw import draw_samples
-from tusi.generative.montecarlo.exchange import Exchange
-from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
 from tusi.generative.montecarlo.samples import Samples
 from tusi.generative.reweighting import Pool, pool_of
 
@@ -26,17 +27,8 @@ FIELD_STEPS, FIELD_TOLERANCE = 20, 1e-7
 FIELD_REACH = 2.0
 """How far chemical potentials are moved from where samples were drawn, in standard errors of complete data."""
 
-LEAST_SHARE = 0.02
-"""Smallest part of the complete data's information that a Newton step of the chemical potentials assumes."""
-
-FIELD_LIMIT = 12.0
-"""Chemical potentials (kT) beyond this are not searched."""
-
 MOST_NODES = 3
 """Nodes on either side of a surface's centre in each principal direction."""
-
-RIDGE = 1e-9
-"""Added to information matrices, relative to their trace, before they are inverted."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -220,46 +212,6 @@ class LikelihoodSurface:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class SurfaceSampling:
-    """How samples are drawn for a surface.
-
-    Attributes
-    ----------
-    n_samples
-        Samples at each node, over all chains.
-    n_chains
-        Chains.
-    burn_in
-        Sweeps before samples are kept; as many again at nodes beside the centre.
-    spacing
-        Sweeps between samples.
-    sampler
-        The moves: a heat bath where it is None, or exchanges where the composition is conditioned on.
-    """
-
-    n_samples: int = 1000
-    n_chains: int = 4
-    burn_in: int = 50
-    spacing: int = 2
-    sampler: Sampler | None = None
-
-    def __post_init__(self) -> None:
-        if self.n_samples < 4 * self.n_chains or min(self.n_chains, self.burn_in, self.spacing) < 1:
-            raise InputError("n_samples", expected="at least four for each chain", got=str(self.n_samples))
-
-    def plan(self, start: Int[np.ndarray, "chain site"]) -> SamplingPlan:
-        """Return the plan of one node."""
-        return SamplingPlan(
-            n_samples=-(-self.n_samples // self.n_chains), n_chains=self.n_chains, burn_in=self.burn_in,
-            spacing=self.spacing, start=start,
-        )  # fmt: skip
-
-
-Starts = Sequence[tuple[Int[np.ndarray, "chain site"], ...]]
-"""Where the chains of each image start, for the system and for it given the evidence."""
-
-
 def likelihood_surface(
     observations: Sequence[Observation],
     model: LatticeModel,
@@ -349,11 +301,6 @@ def final_arrangements(surface: LikelihoodSurface) -> Starts:
     return [tuple(samples.final for samples in one.samples) for one in surface.images]
 
 
-def sampler_of(image: Image, given: Sampler | None) -> Sampler | None:
-    """Return the moves for one image: exchanges where its composition is conditioned on."""
-    return given or (Exchange() if image.conserved else None)
-
-
 def star_nodes(
     centre: Float[np.ndarray, " parameter"],
     information: Float[np.ndarray, "parameter parameter"],
@@ -389,79 +336,6 @@ def star_nodes(
         for share in np.linspace(0.0, reach, n_steps + 1)[1:]:
             nodes += [centre + share * offset, centre - share * offset]
     return np.clip(np.array(nodes), -COUPLING_LIMIT, COUPLING_LIMIT)
-
-
-def solve(information: np.ndarray, complete: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """Return the Newton step, no direction having less than a small part of the complete data's information."""
-    inverse, _ = inverse_information(information, complete, least=LEAST_SHARE)
-    return inverse @ gradient
-
-
-def inverse_information(
-    information: Float[np.ndarray, "k k"], complete: Float[np.ndarray, "k k"], *, least: float
-) -> tuple[Float[np.ndarray, "k k"], Float[np.ndarray, " k"]]:
-    """Return the inverse of the information, and which part of the complete data's it is in its own directions.
-
-    Parts smaller than `least` are replaced by it; directions in which even complete data say nothing get a large
-    finite variance.
-    """
-    root = _inverse_root(complete)
-    share, direction = np.linalg.eigh(root.T @ information @ root)
-    onto = root @ direction
-    return (onto / np.maximum(share, least)) @ onto.T, share
-
-
-def schur(information: np.ndarray, complete: np.ndarray, n_shared: int) -> Float[np.ndarray, "parameter parameter"]:
-    """Return the information on the shared couplings with the chemical potentials eliminated."""
-    shared = information[:n_shared, :n_shared]
-    if len(information) == n_shared:
-        return shared
-    cross = information[:n_shared, n_shared:]
-    fields, most = information[n_shared:, n_shared:], complete[n_shared:, n_shared:]
-    return shared - cross @ inverse_information(fields, most, least=LEAST_SHARE)[0] @ cross.T
-
-
-def _inverse_root(matrix: np.ndarray) -> np.ndarray:
-    """Return R with R R^T the inverse of a matrix; directions without information get a large finite variance."""
-    size, direction = np.linalg.eigh(invert(matrix + RIDGE * np.trace(matrix) * np.eye(len(matrix))))
-    return direction * np.sqrt(np.maximum(size, 0.0))
-
-
-def independent_fields(image: Image) -> Float[np.ndarray, " field"]:
-    """Return the chemical potentials that make what was seen most likely if nothing interacts."""
-    fields = np.zeros(image.n_fields)
-    if not image.n_fields:
-        return fields
-    allowed = image.system.log_weight[image.inner]
-    rows = np.unique(np.column_stack([allowed, _evidence_of(image)[image.inner]]), axis=0, return_counts=True)
-    (allowed, evidence), count = np.split(rows[0], 2, axis=1), rows[1]
-    for _ in range(200):
-        prior, given = (_softmax(weight + np.append(0.0, fields)) for weight in (allowed, evidence))
-        gradient = count @ (given - prior)[:, 1:]
-        information = _spread(prior, count)[1:, 1:]
-        step = np.linalg.solve(information + 0.01 * np.eye(len(fields)), gradient - 0.01 * fields)
-        fields = np.clip(fields + step / max(1.0, float(np.abs(step).max())), -FIELD_LIMIT, FIELD_LIMIT)
-        if np.abs(step).max() < 1e-6:
-            break
-    return fields
-
-
-def _evidence_of(image: Image) -> np.ndarray:
-    """Return the weights given what was seen; -inf but for the species of a certain site."""
-    weight = (image.evidence or image.system).log_weight.copy()
-    sure = image.informed & (image.probability.max(axis=1) >= 1.0)
-    weight[sure] = np.where(np.arange(weight.shape[1]) == image.likely[sure, None], 0.0, -np.inf)
-    return weight
-
-
-def _softmax(weight: np.ndarray) -> np.ndarray:
-    exponential = np.exp(weight - weight.max(axis=1, keepdims=True))
-    return exponential / exponential.sum(axis=1, keepdims=True)
-
-
-def _spread(probability: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return the covariance of the numbers of each species on independent sites."""
-    return np.diag(count @ probability) - (probability * count[:, None]).T @ probability
 
 
 def _sample_image(
