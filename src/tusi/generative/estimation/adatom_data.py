@@ -18,7 +18,6 @@ from tusi.generative.estimation.occupation import draw_occupation, occupation_mo
 from tusi.units import BOLTZMANN
 
 LEAST_PROBABILITY = 1e-300
-
 MOST_JUMPS = 9.0
 """Logarithm of the jumps of one kind between two frames beyond which nothing changes any more."""
 
@@ -123,7 +122,7 @@ class AdatomData(abc.ABC):
 
     @abc.abstractmethod
     def misfit(self, layout: Layout, theta: Float[np.ndarray, " parameter"]) -> tuple[float, int]:
-        """Return Pearson's chi-square and the number of independent cells."""
+        """Return the misfit, about a chi-square, and the number of independent cells."""
 
     @abc.abstractmethod
     def resample(
@@ -300,9 +299,10 @@ class AdatomMovies(AdatomData):
         return weight[:, None] * layout.log_rate_slope(self.temperature)[used], weight * seen
 
     def misfit(self, layout: Layout, theta: np.ndarray) -> tuple[float, int]:
-        """Return Pearson's chi-square and the number of independent cells."""
+        """Return the deviance, whose law is the same for movies of a given length or number of hops, and the cells."""
         mean, used = self._expected(layout, theta), self.exposure > 0
-        return float(((self.hops - mean)[used] ** 2 / mean[used]).sum()), int(used.sum())
+        hops, mean = self.hops[used], np.maximum(mean[used], LEAST_PROBABILITY)
+        return float(2 * (xlogy(hops, hops / mean) - hops + mean).sum()), int(used.sum())
 
     def resample(self, layout: Layout, theta: np.ndarray, *, rng: np.random.Generator) -> "AdatomMovies":
         """Return movies with the same exposures under these parameters."""

@@ -75,7 +75,7 @@ class AdatomFit:
     log_likelihood
         At the maximum.
     chi_square, degrees_of_freedom
-        Pearson's misfit.
+        The misfit: Pearson's of images and frames, the deviance of hops.
     p_value
         Chance of a larger misfit if the law holds: from refitted replicas where `n_bootstrap` is above 0, and from the
         chi-square law, good for large counts only, otherwise.
