@@ -38,6 +38,22 @@ _HOMES = {
     "PairCorrelation": "correlation",
     "PairDistribution": "correlation",
     "pair_correlation": "correlation",
+    "Condition": "information",
+    "expected_error": "information",
+    "ExpectedError": "information",
+    "error_against_sites": "information",
+    "DataToDecide": "decision",
+    "DecisionTarget": "decision",
+    "data_to_decide": "decision",
+    "best_next_condition": "decision",
+    "NextCondition": "decision",
+    "FitExamination": "examination",
+    "ScoreTest": "examination",
+    "examine_fit": "examination",
+    "ReplicaSettings": "replicas",
+    "MacroscopicProfile": "specimens",
+    "Specimen": "specimens",
+    "fit_specimens": "macroscopic",
 }
 
 __all__ = list(_HOMES)

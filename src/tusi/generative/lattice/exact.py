@@ -113,7 +113,7 @@ def onsager_energy(coupling: Float[np.ndarray, "*batch"] | float) -> Float[np.nd
     """
     k = np.asarray(coupling, dtype=np.float64)
     modulus, complement = _moduli(k)
-    return 1 / np.tanh(2 * k) * (1 + 2 / np.pi * complement * ellipk(modulus**2))
+    return np.asarray(1 / np.tanh(2 * k) * (1 + 2 / np.pi * complement * ellipk(modulus**2)))
 
 
 def onsager_specific_heat(coupling: Float[np.ndarray, "*batch"] | float) -> Float[np.ndarray, "*batch"]:
@@ -137,9 +137,9 @@ def onsager_specific_heat(coupling: Float[np.ndarray, "*batch"] | float) -> Floa
     modulus, complement = _moduli(k)
     first, second = ellipk(modulus**2), ellipe(modulus**2)
     bracket = first - second - (1 - np.tanh(2 * k) ** 2) * (np.pi / 2 + complement * first)
-    return 4 / np.pi * (k / np.tanh(2 * k)) ** 2 * bracket
+    return np.asarray(4 / np.pi * (k / np.tanh(2 * k)) ** 2 * bracket)
 
 
 def _moduli(k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the modulus of the elliptic integrals and Onsager's k'."""
-    return 2 * np.sinh(2 * k) / np.cosh(2 * k) ** 2, 2 * np.tanh(2 * k) ** 2 - 1
+    return np.asarray(2 * np.sinh(2 * k) / np.cosh(2 * k) ** 2), np.asarray(2 * np.tanh(2 * k) ** 2 - 1)

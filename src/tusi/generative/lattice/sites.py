@@ -78,7 +78,7 @@ class LatticeSites:
         clipped = np.clip(place, 0, np.array(table.shape) - 1)
         return np.where(inside, table[tuple(np.moveaxis(clipped, -1, 0))], OUTSIDE)
 
-    def clusters(self, orbit: Orbit) -> tuple[Int[np.ndarray, "cluster corner"], Int[np.ndarray, "cluster corner"]]:
+    def clusters(self, orbit: Orbit) -> tuple[Int[np.ndarray, "cluster corner"], Int[np.ndarray, "cut corner"]]:
         """Return the orbit's clusters as site numbers: those that lie inside, and those that reach outside.
 
         Each cluster appears once; corners that were not seen are `OUTSIDE`.

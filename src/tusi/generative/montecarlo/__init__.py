@@ -15,6 +15,8 @@ _HOMES = {
     "Tempering": "tempering",
     "PackedIsing": "packed",
     "AcceleratedHeatBath": "accelerated",
+    "temper": "tempering",
+    "Rungs": "tempering",
 }
 
 __all__ = [
