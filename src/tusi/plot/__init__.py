@@ -3,6 +3,7 @@
 from tusi.plot.canvas import new_figure, style, to_svg
 from tusi.plot.clusters import draw_cluster_classes, draw_clusters
 from tusi.plot.couplings import draw_couplings
+from tusi.plot.forecast import draw_forecast
 from tusi.plot.images import draw_atoms, draw_image, draw_vacancies
 from tusi.plot.inversion import draw_estimates, draw_expected_error, draw_goodness
 from tusi.plot.landscape import draw_landscape
@@ -17,6 +18,7 @@ __all__ = [
     "draw_couplings",
     "draw_estimates",
     "draw_expected_error",
+    "draw_forecast",
     "draw_goodness",
     "draw_image",
     "draw_landscape",

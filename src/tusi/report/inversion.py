@@ -9,6 +9,7 @@ from tusi.data.storage import write_atomically
 from tusi.generative.estimation.landscape import DistanceLandscape
 from tusi.plot import draw_landscape, new_figure
 from tusi.report.figures import figure_svg, styled
+from tusi.report.forecasts import forecast_section
 from tusi.report.inversion_sections import data_section, estimate_section, goodness_section
 from tusi.report.layout import Section, fact_list, page, reference_list, table, verdict_header, warning_list
 from tusi.report.markup import Markup, element, joined
@@ -77,6 +78,8 @@ def render_inversion_report(inversion: Inversion, *, landscapes: Sequence[Distan
         ("couplings", "Couplings", estimate_section(inversion)),
         ("models", "Which model explains the arrangements", goodness_section(inversion)),
     ]
+    if any(fit.held_out for fit in inversion.fits):
+        sections.append(("forecasts", "Each arrangement from the others", forecast_section(inversion)))
     if landscapes:
         sections.append(("landscape", "Statistical distance", _landscape_section(landscapes)))
     sections += [

@@ -1,0 +1,80 @@
+"""The part of the page that shows each arrangement as the others predict it."""
+
+from tusi.generative.prediction.forecast import Forecast
+from tusi.plot import draw_forecast, new_figure
+from tusi.plot.inversion import model_colours
+from tusi.report.figures import figure_svg, styled
+from tusi.report.layout import table
+from tusi.report.markup import Markup, element, joined
+from tusi.report.numbers import fixed, p_value, whole
+from tusi.study.inversion import LEVEL, Inversion
+
+MOST_DRAWN = 12
+"""Arrangements that are drawn; the table has them all."""
+
+
+def forecast_section(inversion: Inversion) -> Markup:
+    """Return what the couplings fitted to all other arrangements predict of each."""
+    names = [fit.name for fit in inversion.fits if fit.held_out]
+    forecasts = _by_arrangement(inversion)
+    cards = []
+    for i, (name, of_models) in enumerate(list(forecasts.items())[:MOST_DRAWN]):
+        with styled():
+            figure = new_figure(10.0, 2.9)
+            draw_forecast(figure.add_subplot(), of_models)
+        svg = figure_svg(figure, key=f"forecast-{i}", label=f"Clusters of {name}, predicted and observed")
+        n_clusters = round(float(next(iter(of_models.values())).observed.sum()))
+        caption = joined(element("b", name), f": {whole(n_clusters)} clusters.")
+        cards.append(element("figure", svg, element("figcaption", caption), class_="wide"))
+    colours = model_colours(names)
+    marks = [
+        element("span", element("i", class_="rule"), "observed"),
+        *(
+            element("span", element("i", class_="dot", style=f"background: {colours[name]}"), f"{name}, band 95 %")
+            for name in names
+        ),
+    ]
+    lead = (
+        "The test that a fit cannot pass by bending: each arrangement is left out, the couplings are fitted to the "
+        "others, and its clusters are predicted at its own composition. Bands hold the uncertainty of the couplings "
+        "and the chance of a finite window; the scale is a square root."
+    )
+    parts = [
+        element("p", lead, class_="lead"),
+        element("div", *marks, class_="legend"),
+        element("div", *cards, class_="stack"),
+    ]
+    if len(forecasts) > MOST_DRAWN:
+        parts.append(element("p", f"The first {MOST_DRAWN} of {len(forecasts)} are drawn."))
+    return joined(*parts, element("h3", "In figures"), _table(names, forecasts))
+
+
+def _by_arrangement(inversion: Inversion) -> dict[str, dict[str, Forecast]]:
+    """Return forecasts by the arrangement and the model, in their order."""
+    found: dict[str, dict[str, Forecast]] = {}
+    for fit in inversion.fits:
+        for k, one in enumerate(fit.held_out):
+            same = len(fit.held_out) == len(inversion.image_names)
+            found.setdefault(inversion.image_names[k] if same else one.name, {})[fit.name] = one
+    return found
+
+
+def _table(names: list[str], forecasts: dict[str, dict[str, Forecast]]) -> Markup:
+    """Return distance and p-value of every arrangement and model."""
+    groups = [element("th", "", class_="blank")]
+    groups += [element("th", name, class_="group", colspan="2", scope="colgroup") for name in names]
+    rows = []
+    for arrangement, of_models in forecasts.items():
+        cells = [element("td", arrangement, class_="first-wrap")]
+        for name in names:
+            one = of_models.get(name)
+            if one is None:
+                cells += [element("td", "\N{EM DASH}")] * 2
+                continue
+            reject = " reject" if one.p_value < LEVEL else ""
+            cells += [
+                element("td", fixed(one.squared_distance, 4)),
+                element("td", p_value(one.p_value), class_=f"calibrated{reject}"),
+            ]
+        rows.append(element("tr", *cells))
+    return table(["arrangement", *["S²", "p"] * len(names)], rows, groups=element("tr", *groups))
