@@ -8,7 +8,7 @@ from matplotlib.scale import FuncScale
 
 from tusi.generative.prediction.forecast import Forecast
 from tusi.plot.canvas import tidy
-from tusi.plot.inversion import model_colours
+from tusi.plot.inversion import model_colours, plain
 from tusi.plot.palette import INK, PAPER
 
 WIDTH = 0.7
@@ -52,7 +52,7 @@ def draw_forecast(axes: Axes, forecasts: Mapping[str, Forecast]) -> Axes:
     axes.set_ylim(0.0, 1.08 * highest)
     axes.set_yticks(_round_counts(highest))
     shown = bins[:: -(-len(bins) // MOST_LABELS)]
-    names = [first.labels[k].replace("$", r"\$") for k in shown]
+    names = [plain(first.labels[k]) for k in shown]
     axes.set_xticks(shown, names, rotation=45, ha="right", fontsize=7.5)
     axes.set_xlim(-0.6, len(bins) - 0.4)
     axes.set_ylabel("clusters")

@@ -23,6 +23,9 @@ REJECTED = "#b3402a"
 TARGET = 0.05
 """Relative error that is aimed at."""
 
+LONGEST = 20
+"""Letters of a name on an axis."""
+
 MOST_SITES = 1e8
 """Sites beyond which no target is drawn."""
 
@@ -61,7 +64,7 @@ def draw_estimates(axes: Axes, inversion: Inversion) -> Axes:
                 textcoords="offset points",
             )  # fmt: skip
     axes.axvline(0, color=SOFT, linewidth=0.8, linestyle=(0, (4, 3)))
-    axes.set_yticks(range(len(rows)), [_plain(f"{model} · {name}") for model, name, *_ in rows])
+    axes.set_yticks(range(len(rows)), [f"{plain(model)} · {plain(name)}" for model, name, *_ in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(-limit, limit)
     axes.set_xlabel("coupling, units of kT")
@@ -129,7 +132,7 @@ def draw_goodness(axes: Axes, inversion: Inversion) -> Axes:
     axes.xaxis.set_major_locator(LogLocator(10))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticks(range(len(inversion.fits)), [_plain(fit.name) for fit in inversion.fits])
+    axes.set_yticks(range(len(inversion.fits)), [plain(fit.name) for fit in inversion.fits])
     axes.set_ylim(len(inversion.fits) - 0.4, -0.6)
     axes.set_xlabel("p-value of the cluster histogram")
     axes.annotate(
@@ -166,7 +169,7 @@ def draw_expected_error(axes: Axes, expected: ExpectedError, arriving: ErrorAgai
     errors = np.stack([expected.at(n) for n in ends])
     for k, name in enumerate(expected.parameters):
         colour = LINES[k % len(LINES)]
-        label = _plain(name) if np.isfinite(errors[:, k]).all() else f"{_plain(name)}: no information"
+        label = plain(name) if np.isfinite(errors[:, k]).all() else f"{plain(name)}: no information"
         axes.plot(ends, errors[:, k], color=colour, linewidth=1.3, label=label)
         if drawn[k]:
             axes.plot(
@@ -181,6 +184,8 @@ def draw_expected_error(axes: Axes, expected: ExpectedError, arriving: ErrorAgai
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlim(*ends)
+    if not np.isfinite(errors).any():
+        axes.set_ylim(1e-3, 1.0)
     axes.xaxis.set_major_formatter(FuncFormatter(_number_of_sites))
     axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
@@ -220,6 +225,7 @@ def _number_of_sites(number: float, _: int | None) -> str:
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def _plain(name: str) -> str:
-    """Return a name that is not read as a formula."""
-    return name.replace("$", r"\$")
+def plain(name: str) -> str:
+    """Return a name for an axis: not read as a formula, and cut where it would leave no room."""
+    short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    return short.replace("$", r"\$")
