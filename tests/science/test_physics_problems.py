@@ -28,8 +28,8 @@ from tusi.inference import binomial_interval, coverage
 TABLES = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables"))
 TITLE = "# Segregation, bond disorder and adatoms: recovery and coverage"
 
-N_SEGREGATION, N_DISTANCE = 60, 20
-N_CLEAN, N_SIZE, N_POWER, N_LAW = 30, 200, 40, 6
+N_SEGREGATION, N_DISTANCE = 240, 60
+N_CLEAN, N_SIZE, N_POWER, N_LAW = 40, 500, 60, 16
 N_ADATOMS, N_BOOTSTRAP = 2000, 800
 TEMPERATURES, SPREADS = (1.1, 1.5, 2.0, 3.0), (0.1, 0.3, 0.5, 0.7, 1.0)
 
