@@ -10,7 +10,7 @@ from tusi.errors import InputError, ScarceDataWarning
 from tusi.generative.estimation.examination import FitExamination
 from tusi.generative.lattice import SQUARE, ising, lattice_system, periodic_sites, potts
 from tusi.generative.montecarlo import HeatBath, SamplingPlan, draw_samples
-from tusi.study import InversionOptions, invert, load_inversion, read_observations
+from tusi.study import InversionOptions, couplings_of, invert, load_inversion, read_observations
 from tusi.study.inversion import ArrayLayout, ModelFit, model_for
 from tusi.study.inversion_run import _verdict
 
@@ -89,6 +89,16 @@ def test_results_of_analyze_and_text_are_read(folder):
     assert observations[0].sites.crystal.name == "triangular"
     assert observations[0].sites.period == (12, 12)
     assert not observations[0].certain.any()
+
+
+def test_couplings_are_taken_from_either_kind_of_result(inversion, folder):
+    fitted, crystal = couplings_of(folder / "fit.h5")
+    assert (fitted.model.name, crystal.name) == ("P1", "square")
+    np.testing.assert_array_equal(fitted.value, inversion.fit("P1").estimate.value)
+    fitted, crystal = couplings_of(ARCHIVED, model="P2")
+    assert (fitted.model.name, crystal.name) == ("P2", "triangular")
+    with pytest.raises(InputError, match="`model`: expected one of P1; got 'M'"):
+        couplings_of(folder / "fit.h5", model="M")
 
 
 def test_temperatures_scale_the_couplings(folder):

@@ -11,7 +11,6 @@ from tusi.cli.execution import workers_for
 from tusi.errors import InputError
 
 if TYPE_CHECKING:
-    from tusi.generative.lattice.crystal import Crystal
     from tusi.generative.prediction.conditions import Conditions, FittedModel
     from tusi.generative.prediction.diagram import PhaseDiagram
     from tusi.generative.prediction.transition import Transition
@@ -22,7 +21,10 @@ _MOST_VALUES = 200
 
 def phase_diagram(
     result: Annotated[
-        Path | None, typer.Argument(metavar="[RESULT.h5]", help="A result of `tusi analyze` that holds the couplings.")
+        Path | None,
+        typer.Argument(
+            metavar="[RESULT.h5]", help="A result of `tusi analyze` or `tusi fit-hamiltonian` that holds the couplings."
+        ),
     ] = None,
     *,
     model: Annotated[
@@ -55,7 +57,8 @@ def phase_diagram(
 ) -> None:
     """Predict phases and transitions from couplings, with bands that hold their uncertainty.
 
-    Either from a result of `tusi analyze`, or from a model and its couplings. Says "no transition resolved" when so.
+    Either from a result of `tusi analyze` or `tusi fit-hamiltonian`, or from a model and its couplings.
+    Says "no transition resolved" when so.
     """
     import numpy as np
 
@@ -64,6 +67,7 @@ def phase_diagram(
     from tusi.generative.prediction.diagram import DiagramPlan
     from tusi.generative.prediction.diagram import phase_diagram as predict
     from tusi.generative.prediction.transition import find_transition
+    from tusi.study import couplings_of
 
     _check_out(out)
     if result is None:
@@ -71,7 +75,7 @@ def phase_diagram(
             raise InputError("crystal", expected=f"one of {', '.join(CRYSTALS)}", got=repr(crystal))
         fitted, lattice = _from_options(model, couplings, covariance), CRYSTALS[crystal]
     else:
-        fitted, lattice = _from_result(result, model)
+        fitted, lattice = couplings_of(result, model=model)
     name, _, span = fields.rpartition("=")
     conditions = Conditions(
         crystal=lattice,
@@ -97,7 +101,9 @@ def phase_diagram(
     print_warnings([*said, *diagram.notes])
     write_diagram(diagram, transitions, out=out)
     console = output()
-    console.print(f"{diagram.equation}, {diagram.crystal} lattice, order: {diagram.order}", markup=False)
+    console.print(
+        f"{diagram.equation}, {diagram.crystal} lattice, order: {diagram.order}", markup=False, soft_wrap=True
+    )
     for one in transitions:
         at = f"{diagram.axis} {one.level:g}: " if diagram.axis else ""
         console.print(f"{at}{one}", markup=False, soft_wrap=True)
@@ -109,16 +115,20 @@ def write_diagram(diagram: "PhaseDiagram", transitions: list["Transition"], *, o
     _check_out(out)
     if out.suffix == ".h5":
         from tusi.data import storage
+        from tusi.study.files import CLASSES
 
-        return storage.save(diagram, out, classes={"PhaseDiagram": type(diagram)})
+        return storage.save(diagram, out, classes=CLASSES)
     if out.suffix == ".json":
         return _write_summary(diagram, transitions, out)
-    from tusi.plot.canvas import new_figure
-    from tusi.plot.phase_diagram import draw_phase_diagram
+    import io
+
+    from tusi.data.storage import write_atomically
+    from tusi.plot import draw_phase_diagram, new_figure
 
     figure = draw_phase_diagram(new_figure(10.5, 5.6), diagram, transitions=transitions)
-    figure.savefig(out, dpi=150, facecolor="#fffffe")
-    return out
+    content = io.BytesIO()
+    figure.savefig(content, format=out.suffix[1:], dpi=150, facecolor="#fffffe")
+    return write_atomically(out, content.getvalue())
 
 
 def _write_summary(diagram: "PhaseDiagram", transitions: list["Transition"], out: Path) -> Path:
@@ -148,8 +158,9 @@ def _write_summary(diagram: "PhaseDiagram", transitions: list["Transition"], out
         ],
         "notes": diagram.notes,
     }
-    out.write_text(json.dumps(summary, indent=1), encoding="utf-8")
-    return out
+    from tusi.data.storage import write_atomically
+
+    return write_atomically(out, f"{json.dumps(summary, indent=1)}\n".encode())
 
 
 def _from_options(model: str | None, couplings: str, covariance: str) -> "FittedModel":
@@ -178,26 +189,6 @@ def _from_options(model: str | None, couplings: str, covariance: str) -> "Fitted
         place = [definition.parameters.index(name) for name in given]
         spread[np.ix_(place, place)] = rows
     return FittedModel(model=definition, value=value, covariance=spread)
-
-
-def _from_result(path: Path, name: str | None) -> tuple["FittedModel", "Crystal"]:
-    """Return a model that was fitted to images, and the crystal that they show."""
-    from tusi import study
-    from tusi.generative.lattice.crystal import SQUARE, TRIANGULAR
-    from tusi.generative.lattice.named import named_model
-    from tusi.generative.prediction.conditions import fitted_model
-
-    comparison = study.load(path).comparison
-    usable = [fit for fit in comparison.fits if fit.parameters] if comparison is not None else []
-    if comparison is None or not usable:
-        raise InputError("result", expected="a result with fitted couplings", got=f"none in {str(path)!r}")
-    names = [fit.model for fit in usable]
-    if name is not None and name not in names:
-        raise InputError("model", expected=f"one of {', '.join(names)}", got=repr(name))
-    best = next((found for found in comparison.ranking if found in names), names[0])
-    fit = usable[names.index(name or best)]
-    lattice = TRIANGULAR if len(comparison.class_labels) == 26 else SQUARE
-    return fitted_model(named_model(fit.model).named(*comparison.species), fit), lattice
 
 
 def _with_field(fitted: "FittedModel", conditions: "Conditions") -> "FittedModel":

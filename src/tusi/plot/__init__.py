@@ -10,6 +10,7 @@ from tusi.plot.landscape import draw_landscape
 from tusi.plot.lattices import draw_lattice, draw_vectors
 from tusi.plot.mixtures import draw_mixture
 from tusi.plot.palette import species_map
+from tusi.plot.phase_diagram import draw_map, draw_observable, draw_phase_diagram
 
 __all__ = [
     "draw_atoms",
@@ -23,7 +24,10 @@ __all__ = [
     "draw_image",
     "draw_landscape",
     "draw_lattice",
+    "draw_map",
     "draw_mixture",
+    "draw_observable",
+    "draw_phase_diagram",
     "draw_vacancies",
     "draw_vectors",
     "new_figure",

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
     from tusi.study.arrangements import read_observations
     from tusi.study.cluster import DaskExecutor
+    from tusi.study.couplings import couplings_of
     from tusi.study.files import load, save
     from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions
     from tusi.study.inversion_run import invert, load_inversion
@@ -26,6 +27,7 @@ _HOMES = {
     "Region": "regions",
     "ArrayLayout": "inversion",
     "analyze": "pipeline",
+    "couplings_of": "couplings",
     "invert": "inversion_run",
     "load": "files",
     "load_inversion": "inversion_run",
@@ -45,6 +47,7 @@ __all__ = [
     "Provenance",
     "Region",
     "analyze",
+    "couplings_of",
     "invert",
     "load",
     "load_inversion",

@@ -12,6 +12,7 @@ from tusi.generative.estimation.estimate import CouplingEstimate
 from tusi.generative.estimation.examination import FitExamination, ScoreTest
 from tusi.generative.estimation.information import ErrorAgainstSites, ExpectedError
 from tusi.generative.likelihood import FitSettings
+from tusi.generative.prediction.diagram import PhaseDiagram
 from tusi.generative.prediction.forecast import Forecast
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.sampling import SamplerSettings
@@ -47,6 +48,7 @@ CLASSES: dict[str, type] = {
     "model-fit": ModelFit,
     "nested-test": NestedTest,
     "noise-model": NoiseModel,
+    "phase-diagram": PhaseDiagram,
     "provenance": Provenance,
     "region": Region,
     "registered-atoms": RegisteredAtoms,

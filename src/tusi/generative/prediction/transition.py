@@ -65,7 +65,9 @@ class Transition(Record):
         if not self.resolved:
             return f"no transition resolved: {self.reason}"
         low, high = self.interval
-        return f"Tc = {self.value:.5g} {self.unit} (95 %: {low:.5g} to {high:.5g}), by {self.method}"
+        digits = int(np.clip(2 - np.floor(np.log10(max(high - low, 1e-9))), 0, 6))
+        numbers = f"{self.value:.{digits}f} {self.unit} (95 %: {low:.{digits}f} to {high:.{digits}f})"
+        return f"Tc = {numbers}, by {self.method}"
 
 
 def find_transition(
