@@ -23,6 +23,9 @@ REJECTED = "#b3402a"
 TARGET = 0.05
 """Relative error that is aimed at."""
 
+GOLDEN = 0.6180339887498949
+"""Step that spreads dots of one row without an order."""
+
 LONGEST = 20
 """Letters of a name on an axis."""
 
@@ -53,7 +56,9 @@ def draw_estimates(axes: Axes, inversion: Inversion) -> Axes:
         if (one := fit.estimate) is not None
         for name, *numbers in zip(one.parameters, one.value, one.standard_error, one.interval, strict=True)
     ]
-    ends = [abs(end) for _, _, value, error, interval in rows for end in (value - error, value + error, *interval)]
+    ends = [
+        abs(end) for _, _, value, error, interval in rows for end in (value, value - error, value + error, *interval)
+    ]
     limit = 1.1 * max([end for end in ends if np.isfinite(end)] + [0.1])
     for y, (model, _, value, error, interval) in enumerate(rows):
         if np.isfinite(value):
@@ -114,7 +119,7 @@ def draw_goodness(axes: Axes, inversion: Inversion) -> Axes:
     for y, fit in enumerate(inversion.fits):
         found, colour = fit.examination, colours[fit.name]
         each = np.clip(found.distance_p, least, 1.0)
-        spread = y + 0.3 * np.linspace(-1, 1, len(each)) if len(each) > 1 else np.full(len(each), float(y))
+        spread = y + 0.3 * (2 * ((0.5 + np.arange(len(each)) * GOLDEN) % 1) - 1)
         axes.plot(each, spread, "o", color=colour, alpha=0.55, markersize=3.6, markeredgewidth=0)
         if np.isfinite(found.naive_p):
             below = found.naive_p < least
@@ -132,6 +137,7 @@ def draw_goodness(axes: Axes, inversion: Inversion) -> Axes:
     axes.xaxis.set_major_locator(LogLocator(10))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params(which="minor", color=SOFT, width=0.4, length=2)
     axes.set_yticks(range(len(inversion.fits)), [plain(fit.name) for fit in inversion.fits])
     axes.set_ylim(len(inversion.fits) - 0.4, -0.6)
     axes.set_xlabel("p-value of the cluster histogram")

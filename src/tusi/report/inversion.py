@@ -18,6 +18,9 @@ from tusi.report.numbers import fixed, whole, with_error
 from tusi.report.references import inversion_citation
 from tusi.study.inversion import Inversion
 
+MOST_NAMES = 5
+"""Arrangements in the title."""
+
 MOST_FIGURES = 3
 """Couplings beside the verdict."""
 
@@ -72,7 +75,8 @@ def render_inversion_report(inversion: Inversion, *, landscapes: Sequence[Distan
     >>> from tusi.study import load_inversion
     >>> page = render_inversion_report(load_inversion("hamiltonian.h5"))  # doctest: +SKIP
     """
-    title = ", ".join(inversion.image_names)
+    shown, n_more = inversion.image_names[:MOST_NAMES], len(inversion.image_names) - MOST_NAMES
+    title = ", ".join(shown) + (f" and {n_more} more" if n_more > 0 else "")
     sections: list[Section] = [
         ("summary", "At a glance", _summary(inversion)),
         ("couplings", "Couplings", estimate_section(inversion)),

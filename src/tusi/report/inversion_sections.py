@@ -99,7 +99,6 @@ def estimate_section(inversion: Inversion) -> Markup:
     ]
     parts += [element("h3", "Models"), table(["model", "energy"], energies)]
     parts += [element("h3", "In figures"), _coupling_table(inversion), _simulation_table(inversion)]
-    parts.append(_notes(inversion))
     if inversion.options.temperatures:
         reference = inversion.options.temperatures[0]
         text = (
@@ -107,7 +106,7 @@ def estimate_section(inversion: Inversion) -> Markup:
             f"1 kT is {fixed(1000 * BOLTZMANN * reference, 1)} meV there."
         )
         parts.append(element("p", text))
-    return joined(*parts)
+    return joined(*parts, _notes(inversion))
 
 
 def _coupling_table(inversion: Inversion) -> Markup:

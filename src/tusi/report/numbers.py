@@ -36,6 +36,8 @@ def with_error(value: float, error: float) -> str:
     >>> with_error(-0.0437, 0.0432)
     '−0.044 ± 0.043'
     """
+    if not math.isfinite(value):
+        return _MISSING
     if error == math.inf:
         return f"{fixed(value, 3)} ± ∞"
     if not (math.isfinite(error) and error > 0):
