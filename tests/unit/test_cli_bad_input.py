@@ -1,7 +1,6 @@
 """Everything that can be wrong with an input, through the command: what is said, the exit code, what is left behind."""
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -182,11 +181,12 @@ def test_full_disk_is_no_mistake_of_the_caller_and_leaves_nothing_half_written(t
     monkeypatch.chdir(tmp_path)
     an_alloy("a.tiff")
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    words = [sys.executable, "-m", "tusi", "analyze", "a.tiff", "--species", "Mo,Re", *QUICK]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, preexec_fn=limit, cwd=tmp_path)
+    limited = (
+        "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
+        "runpy.run_module('tusi', run_name='__main__', alter_sys=True)"
+    )
+    words = [sys.executable, "-c", limited, "analyze", "a.tiff", "--species", "Mo,Re", *QUICK]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr

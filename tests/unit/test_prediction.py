@@ -483,6 +483,7 @@ def test_known_couplings_forecast_the_same_whether_a_fit_is_allowed_for_or_not()
 
 def test_the_command_writes_pictures_numbers_and_summaries(tmp_path, capsys):
     from tusi.cli.phase_diagram import phase_diagram as command
+    from tusi.study.files import CLASSES
 
     options = {"model": "ising", "couplings": "K=0.4", "covariance": "0.0001", "sizes": "4,6", "samples": 60}
     options |= {"temperatures": "0.8:1.6:2", "draws": 4, "workers": 1}
@@ -492,7 +493,7 @@ def test_the_command_writes_pictures_numbers_and_summaries(tmp_path, capsys):
         assert (tmp_path / name).stat().st_size > 1000
     assert "square lattice" in capsys.readouterr().out
     assert json.loads((tmp_path / "d.json").read_text())["sizes"] == [4, 6]
-    stored = storage.load(tmp_path / "d.h5", classes={"PhaseDiagram": PhaseDiagram})
+    stored = storage.load(tmp_path / "d.h5", classes=CLASSES)
     assert stored.value.shape[0] == 2
     for wrong, message in (
         ({"crystal": "glass"}, "one of square"),

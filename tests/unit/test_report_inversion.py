@@ -138,15 +138,16 @@ def inversion() -> Inversion:
     return Inversion(
         fits=(
             ModelFit(
-                name="random", equation="E/kT = 0", estimate=None, examination=examination("random", 0.002), tests=()
+                name="random", equation="E/kT = 0", estimate=None, examination=examination("random", 0.002), tests=(),
+                clic=912.4,
             ),
             ModelFit(
                 name="P1", equation=first.equation, estimate=first, examination=examination("P1", 0.298),
-                tests=(score,), held_out=held_out,
+                tests=(score,), clic=896.1, held_out=held_out,
             ),
             ModelFit(
                 name="P2", equation=second.equation, estimate=second, examination=examination("P2", 0.508), tests=(),
-                held_out=held_out,
+                clic=897.3, held_out=held_out,
             ),
         ),
         decisions=(decision,),
@@ -385,7 +386,7 @@ def test_p_values_are_drawn_where_they_are_and_never_off_the_axis(inversion):
 
 def test_diamonds_lie_on_the_line_at_five_per_cent(inversion):
     limit = inversion.expected[1]
-    axes = draw_expected_error(new_figure(4, 3).subplots(), limit, inversion.arriving[1])
+    axes = draw_expected_error(new_figure(4, 3).subplots(), limit, arriving=inversion.arriving[1])
     diamonds = [line for line in axes.lines if line.get_marker() == "D"]
     assert len(diamonds) == 2
     for k, line in enumerate(diamonds):

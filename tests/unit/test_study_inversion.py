@@ -47,6 +47,7 @@ def test_the_truth_is_recovered_and_the_random_alloy_rejected(inversion):
     assert estimate.interval[0, 0] < 0.6 < estimate.interval[0, 1], "w1 = 2 K"
     assert inversion.fit("random").rejected
     assert inversion.verdict[0] == "Not rejected: P1. Rejected at 5 %: random."
+    assert inversion.fit("P1").clic < inversion.fit("random").clic - 50
     assert inversion.n_sites.tolist() == [784, 784]
     assert inversion.expected[0].standard_error[0, 0] > inversion.expected[0].standard_error[-1, 0]
     assert inversion.arriving[0].obtained.shape == (2, 1)
@@ -128,7 +129,7 @@ def test_three_species_have_models_too(folder):
 def test_the_verdict_says_what_holds(p_values, said):
     fits = [
         ModelFit(
-            name=name, equation="", estimate=None, tests=(),
+            name=name, equation="", estimate=None, tests=(), clic=0.0,
             examination=FitExamination(
                 model=name, distance=np.zeros(1), distance_p=np.ones(1), pooled_distance=0.0, pooled_p=p, naive_p=p,
                 predicted=(), predicted_p=np.empty(0), n_replicas=99,

@@ -13,7 +13,9 @@ def report(
     file: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE", help="A result of `tusi analyze` or `tusi fit-hamiltonian`.", show_default=False
+            metavar="FILE",
+            help="A result of `tusi analyze`, `tusi fit-hamiltonian` or `tusi phase-diagram`.",
+            show_default=False,
         ),
     ],
     out: Annotated[
@@ -22,7 +24,8 @@ def report(
 ) -> None:
     """Draw the report of a result file again."""
     from tusi.data import storage
-    from tusi.report import write_inversion_report, write_report
+    from tusi.generative.prediction import PhaseDiagram
+    from tusi.report import write_inversion_report, write_phase_diagram_report, write_report
     from tusi.study import Analysis, Inversion
     from tusi.study.files import CLASSES
 
@@ -31,6 +34,8 @@ def report(
         page = write_report(found, path)
     elif isinstance(found, Inversion):
         page = write_inversion_report(found, path)
+    elif isinstance(found, PhaseDiagram):
+        page = write_phase_diagram_report(found, path)
     else:
         raise InputError("file", expected="a result that has a report", got=f"a {type(found).__name__}")
     output().print(str(page), markup=False, soft_wrap=True)

@@ -148,7 +148,7 @@ def draw_goodness(axes: Axes, inversion: Inversion) -> Axes:
     return _without_left(axes)
 
 
-def draw_expected_error(axes: Axes, expected: ExpectedError, arriving: ErrorAgainstSites | None = None) -> Axes:
+def draw_expected_error(axes: Axes, expected: ExpectedError, *, arriving: ErrorAgainstSites | None = None) -> Axes:
     """Draw the smallest possible standard error of each coupling over the number of sites, on logarithmic axes.
 
     Dots are the errors reached as arrangements arrived; diamonds the sites at which the error is 5 % of the coupling.

@@ -293,9 +293,8 @@ def data_section(inversion: Inversion) -> Markup:
     for i, (expected, name) in enumerate(zip(inversion.expected, names, strict=True)):
         with styled():
             figure = new_figure(4.7, 3.1)
-            draw_expected_error(
-                figure.add_subplot(), expected, inversion.arriving[i] if i < len(inversion.arriving) else None
-            )
+            arriving = inversion.arriving[i] if i < len(inversion.arriving) else None
+            draw_expected_error(figure.add_subplot(), expected, arriving=arriving)
         svg = figure_svg(figure, key=f"expected-{i}", label=f"Expected errors of {name}")
         cards.append(element("figure", svg, element("figcaption", element("b", name))))
     if cards:

@@ -87,6 +87,21 @@ def inversion_citation(inversion: Inversion) -> tuple[str, ...]:
     return (*found, _WALD) if inversion.decisions else tuple(found)
 
 
+def phase_diagram_citation() -> tuple[str, ...]:
+    """Return what to cite for a phase diagram: tusi itself, then the methods.
+
+    Examples
+    --------
+    >>> phase_diagram_citation()[0].startswith("The tusi developers")
+    True
+    """
+    return (
+        _TUSI,
+        "A. M. Ferrenberg, R. H. Swendsen, Phys. Rev. Lett. 63, 1195 (1989): averages carried between temperatures.",
+        "K. Binder, Z. Phys. B 43, 119 (1981): transitions from crossings of cumulants.",
+    )
+
+
 def citation(analysis: Analysis) -> tuple[str, ...]:
     """Return what to cite for this result.
 

@@ -117,6 +117,8 @@ class ModelFit:
         Goodness of fit.
     tests
         Score tests of the larger models among those compared.
+    clic
+        Composite-likelihood information criterion on the sites that all models judge, smaller is better.
     held_out
         Each arrangement as the couplings fitted to all others predict it; empty where that was not possible.
     """
@@ -126,6 +128,7 @@ class ModelFit:
     estimate: CouplingEstimate | None
     examination: FitExamination
     tests: tuple[ScoreTest, ...]
+    clic: float
     held_out: tuple[Forecast, ...] = ()
 
     @property

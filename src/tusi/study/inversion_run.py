@@ -21,6 +21,7 @@ from tusi.generative.estimation import (
     Pseudolikelihood,
     estimate_couplings,
 )
+from tusi.generative.estimation.criterion import composite_criterion
 from tusi.generative.estimation.decision import DataToDecide, DecisionTarget, data_to_decide
 from tusi.generative.estimation.estimate import EstimationMethod
 from tusi.generative.estimation.examination import examine_fit
@@ -188,6 +189,13 @@ class _Run:
             estimate=estimate,
             examination=examination,
             tests=tests,
+            clic=composite_criterion(
+                self.observations,
+                model,
+                rng=rng,
+                composition=options.composition,  # type: ignore[arg-type]
+                reach=self.models,
+            ),
             held_out=self.held_out(model),
         )
 

@@ -84,7 +84,7 @@ class Pseudolikelihood(EstimationMethod):
             warnings.warn(CalibrationWarning(note), stacklevel=3)
             notes = (*notes, note)
         progress("simulating its scores")
-        scores = np.sum([self._scores(image, fit, k, rng) for k, image in enumerate(images)], axis=0)
+        scores = np.sum([self.scores(image, fit, number=k, rng=rng) for k, image in enumerate(images)], axis=0)
         inverse = invert(fit.information)
         covariance = inverse @ np.cov(scores.T, ddof=1).reshape(inverse.shape) @ inverse
         n = len(model.terms)
@@ -108,8 +108,8 @@ class Pseudolikelihood(EstimationMethod):
             n_sites=sum(int(image.settled.sum()) for image in images),
         )
 
-    def _scores(
-        self, image: Image, fit: "PseudolikelihoodFit", number: int, rng: np.random.Generator
+    def scores(
+        self, image: Image, fit: "PseudolikelihoodFit", *, number: int, rng: np.random.Generator
     ) -> Float[np.ndarray, "replica all"]:
         """Return scores of one image's couplings and fields at simulated arrangements."""
         local = image.local(fit.value, fit.fields[number])
