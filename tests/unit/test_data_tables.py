@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from tusi.data import AtomFlag, Atoms, Lattice, SiteGraph
+from tusi.data import AtomFlag, Atoms, Descriptors, Lattice, NeighborGraph, SiteGraph
 from tusi.data.flags import DESCRIPTIONS, UNUSABLE, decode, has
 from tusi.data.graph import OUTSIDE
 from tusi.errors import InputError
@@ -210,3 +210,65 @@ def test_site_graph_border_follows_from_the_neighbours():
     assert graph.boundary.sum() == 12
     with pytest.raises(InputError, match="`boundary`: expected True exactly where a nearest neighbour is outside"):
         dataclasses.replace(graph, boundary=~graph.boundary)
+
+
+# ---- neighbours ----------------------------------------------------------------------------------------------------
+
+
+def test_neighbours_from_pairs_are_mutual_and_counted_once():
+    graph = NeighborGraph.from_pairs(np.array([[0, 1], [1, 0], [3, 1]]), n_atoms=5, rule="pairs")
+    assert [graph.of(k).tolist() for k in range(5)] == [[1], [0, 3], [], [1], []]
+    assert graph.symmetric
+    assert graph.pairs.tolist() == [[0, 1], [1, 3]]
+    assert graph.atom.tolist() == [0, 1, 1, 3]
+    after = NeighborGraph.from_xarray(graph.to_xarray())
+    assert after.rule == "pairs"
+    np.testing.assert_array_equal(after.neighbour, graph.neighbour)
+
+
+def test_one_sided_neighbours_are_seen_as_such():
+    graph = NeighborGraph(start=[0, 1, 2, 3], neighbour=[1, 2, 1], rule="nearest")
+    assert not graph.symmetric
+    assert graph.pairs.tolist() == [[0, 1], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("start", "neighbour", "message"),
+    [
+        ([0, 2, 1], [0], "offsets that begin at 0 and never fall"),
+        ([], [], "offsets that begin at 0"),
+        ([0, 1, 1], [0, 1], "a last offset of 2"),
+        ([0, 1], [1], "rows from 0 to 0"),
+    ],
+)
+def test_neighbours_that_contradict_each_other_are_refused(start, neighbour, message):
+    with pytest.raises(InputError, match=message):
+        NeighborGraph(start=start, neighbour=neighbour, rule="wrong")
+    with pytest.raises(TypeError, match="refer to each other"):
+        NeighborGraph.from_pairs(np.array([[0, 1]]), n_atoms=2, rule="pair")[0]
+
+
+# ---- descriptors ---------------------------------------------------------------------------------------------------
+
+
+def test_descriptors_round_trip_and_select():
+    columns = {"tilt": ([0.1, np.nan], 0.02, "rad"), "strain_yy": ([0.0, 1.0], [0.1, 0.2], "1")}
+    before = Descriptors.of(np.zeros((2, 2)), columns, length_unit="angstrom", atom=np.array([4, 7]), image=3)
+    after = Descriptors.from_xarray(before.to_xarray()).select(["strain_yy", "tilt"])
+    assert after.names == ("strain_yy", "tilt")
+    assert after.unit("tilt") == "rad"
+    np.testing.assert_array_equal(after.column("tilt"), [0.1, np.nan])
+    np.testing.assert_allclose(after.standard_error("tilt"), [0.02, np.nan])
+    np.testing.assert_allclose(after.standard_error("strain_yy"), [0.1, 0.2])
+    assert after.image.tolist() == [3, 3]
+    assert after[after.atom == 7].value.tolist()[0][0] == 1.0
+
+
+def test_descriptors_name_what_is_wrong():
+    table = Descriptors.of(np.zeros((2, 2)), {"tilt": ([0.1, 0.2], 0.02, "rad")}, length_unit="pixel")
+    with pytest.raises(InputError, match="`name`: expected one of tilt; got 'strain'"):
+        table.column("strain")
+    with pytest.raises(InputError, match="`units`: expected one for each of 1 columns"):
+        dataclasses.replace(table, units=())
+    with pytest.raises(InputError, match="`length_unit`"):
+        dataclasses.replace(table, length_unit="nm")

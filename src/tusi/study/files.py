@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tusi.data import Atoms, Lattice, NoiseModel, SiteGraph, storage
+from tusi.data import Atoms, Descriptors, Lattice, NeighborGraph, NoiseModel, SiteGraph, storage
 from tusi.errors import InputError
 from tusi.finding import Finding
 from tusi.generative.comparison import HamiltonianSettings
@@ -31,6 +31,7 @@ CLASSES: dict[str, type] = {
     "coupling-estimate": CouplingEstimate,
     "data-to-decide": DataToDecide,
     "decision-target": DecisionTarget,
+    "descriptors": Descriptors,
     "error-against-sites": ErrorAgainstSites,
     "expected-error": ExpectedError,
     "finding": Finding,
@@ -46,6 +47,7 @@ CLASSES: dict[str, type] = {
     "inversion-options": InversionOptions,
     "lattice": Lattice,
     "model-fit": ModelFit,
+    "neighbor-graph": NeighborGraph,
     "nested-test": NestedTest,
     "noise-model": NoiseModel,
     "phase-diagram": PhaseDiagram,
