@@ -1,7 +1,11 @@
 """How the documentation is built: every page runs, and every warning is an error (`make docs`)."""
 
+import importlib
+import pkgutil
 import re
 from importlib.metadata import version as _version
+
+import tusi
 
 project = "tusi"
 author = "The tusi developers"
@@ -31,7 +35,7 @@ autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True, "show-inheritance": False}
 napoleon_google_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]  # a plain list: names alone are ambiguous as links
 napoleon_use_rtype = False
 
 
@@ -49,5 +53,14 @@ def _plain_references(app: object, what: str, name: str, obj: object, options: o
             lines[i] = re.sub(r"\[(\d+)\]_", r"[\1]", line)
 
 
+def _load_public_names() -> None:
+    """Load what packages load on first use: autodoc documents the names that it finds by `dir`."""
+    for found in pkgutil.walk_packages(tusi.__path__, "tusi."):
+        if found.ispkg:
+            package = importlib.import_module(found.name)
+            vars(package).update({name: getattr(package, name) for name in getattr(package, "__all__", ())})
+
+
 def setup(app: object) -> None:
+    _load_public_names()
     app.connect("autodoc-process-docstring", _plain_references, priority=400)
