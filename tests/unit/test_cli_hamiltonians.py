@@ -41,7 +41,7 @@ def tusi(tmp_path, monkeypatch, capfd):
 def test_from_an_array_to_a_phase_diagram(tusi, array, tmp_path):
     code, out, err = tusi(
         "fit-hamiltonian", str(array), "--models", "random,ising", "--method", "pseudolikelihood", "--periodic",
-        "--n-replicas", "49", "--out", "fit.h5",
+        "--n-replicas", "29", "--out", "fit.h5",
     )  # fmt: skip
     assert code == 0, err
     assert "Not rejected: ising. Rejected at 5 %: random." in out
@@ -53,13 +53,30 @@ def test_from_an_array_to_a_phase_diagram(tusi, array, tmp_path):
     assert code == 0, err
     assert (tmp_path / "again.html").read_bytes() == (tmp_path / "fit.html").read_bytes()
     code, out, err = tusi(
-        "phase-diagram", "fit.h5", "--temperatures", "0.5:1.1:4", "--sizes", "6,10", "--samples", "60", "--draws", "20",
+        "phase-diagram", "fit.h5", "--temperatures", "0.5:1.1:4", "--sizes", "6,8", "--samples", "40", "--draws", "8",
         "--workers", "1", "--out", "diagram.json",
     )  # fmt: skip
     assert code == 0, err
     found = json.loads((tmp_path / "diagram.json").read_text(encoding="utf-8"))
     assert found["crystal"] == "square"
     assert found["transitions"][0]["says"] in out
+
+
+def test_a_stored_phase_diagram_is_told_and_drawn_again(tusi, tmp_path):
+    words = ("phase-diagram", "--model", "ising", "--couplings", "K=0.4", "--sizes", "4,6", "--samples", "40")
+    words += ("--draws", "4", "--temperatures", "0.8:1.4:2", "--workers", "1")
+    code, out, err = tusi(*words, "--out", "d.h5")
+    assert code == 0, err
+    said = out.partition("written")[0]
+    assert "0.8 to 1.4 T/T_ref, 4, 6 cells along an edge" in said
+    code, out, err = tusi("info", "d.h5")
+    assert code == 0, err
+    assert out.endswith(said)
+    code, _, err = tusi("report", "d.h5")
+    assert code == 0, err
+    code, _, err = tusi(*words, "--out", "page.html")
+    assert code == 0, err
+    assert (tmp_path / "page.html").read_bytes() == (tmp_path / "d.html").read_bytes()
 
 
 @pytest.mark.parametrize(

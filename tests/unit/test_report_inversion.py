@@ -19,6 +19,7 @@ from tusi.generative.prediction.forecast import Forecast
 from tusi.plot import draw_estimates, draw_expected_error, draw_forecast, draw_goodness, new_figure
 from tusi.plot.inversion import model_colours
 from tusi.report import coupling_rows, forecasts, inversion_citation, render_inversion_report, write_inversion_report
+from tusi.report.inversion_sections import _criterion_table
 from tusi.report.numbers import about, p_value, span, with_error
 from tusi.study import Inversion, InversionOptions, Provenance
 from tusi.study.files import CLASSES
@@ -217,6 +218,28 @@ def test_every_number_is_the_results(page, inversion):
         wanted += [about(number) for number in one.sites_for(0.05)]
     assert [each for each in wanted if each not in text] == []
     assert "cd" * 32 not in text
+
+
+def test_criterion_ranks_and_does_not_judge(page, inversion):
+    text = Reader(page).text
+    table = text.split("Which model ranks first?")[1].split("Each arrangement from the others")[0]
+    assert "It ranks models and rejects none" in table
+    best = min(fit.clic for fit in inversion.fits)
+    for fit in inversion.fits:
+        above = "best" if fit.clic == best else f"{fit.clic - best:.1f}"
+        assert f"{fit.name}{fit_size(fit)}{fit.clic:.1f}{above}{p_value(fit.examination.pooled_p)}" in table
+    assert any("Varin" in text for text in inversion_citation(inversion))
+
+
+@pytest.mark.parametrize("clic", [float("nan"), 3120.5])
+def test_criterion_of_one_model_is_not_shown(inversion, clic):
+    one, other, *_ = inversion.fits
+    fits = (dataclasses.replace(one, clic=float("nan")), dataclasses.replace(other, clic=clic))
+    assert not _criterion_table(dataclasses.replace(inversion, fits=fits))
+
+
+def fit_size(fit: ModelFit) -> int:
+    return 0 if fit.estimate is None else len(fit.estimate.parameters)
 
 
 def test_verdict_comes_first_and_each_model_has_its_paragraph(page):

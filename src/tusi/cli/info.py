@@ -24,7 +24,10 @@ def _print_result(file: Path) -> None:
     """Print what a result says, and the command that made it."""
     from tusi.cli.analyze import print_summary  # noqa: PLC0415
     from tusi.cli.inversions import print_inversion  # noqa: PLC0415
+    from tusi.cli.phase_diagram import print_diagram  # noqa: PLC0415
     from tusi.data import storage  # noqa: PLC0415
+    from tusi.generative.prediction import PhaseDiagram  # noqa: PLC0415
+    from tusi.report.phase_diagram import transitions_of  # noqa: PLC0415
     from tusi.study import Analysis, Inversion  # noqa: PLC0415
     from tusi.study.files import CLASSES  # noqa: PLC0415
 
@@ -34,6 +37,9 @@ def _print_result(file: Path) -> None:
         print_summary(result)
     elif isinstance(result, Inversion):
         print_inversion(result)
+    elif isinstance(result, PhaseDiagram):
+        print_diagram(result, transitions_of(result))
+        return
     else:
         output().print(type(result).__name__, markup=False)
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tusi.generative.prediction.diagram import PhaseDiagram
     from tusi.generative.prediction.transition import Transition
 
-_SUFFIXES = (".png", ".svg", ".pdf", ".h5", ".json")
+_SUFFIXES = (".png", ".svg", ".pdf", ".html", ".h5", ".json")
 _MOST_VALUES = 200
 
 
@@ -48,7 +48,8 @@ def phase_diagram(
     draws: Annotated[int, typer.Option(help="Draws of the couplings behind the bands.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     out: Annotated[
-        Path, typer.Option(help="Picture (.png, .svg, .pdf), all numbers (.h5), or a summary (.json).")
+        Path,
+        typer.Option(help="Picture (.png, .svg, .pdf), page (.html), all numbers (.h5), or a summary (.json)."),
     ] = Path("phase-diagram.png"),
     workers: Annotated[
         int | None,
@@ -66,7 +67,7 @@ def phase_diagram(
     from tusi.generative.prediction.conditions import Conditions
     from tusi.generative.prediction.diagram import DiagramPlan
     from tusi.generative.prediction.diagram import phase_diagram as predict
-    from tusi.generative.prediction.transition import find_transition
+    from tusi.report.phase_diagram import transitions_of
     from tusi.study import couplings_of
 
     _check_out(out)
@@ -96,22 +97,31 @@ def phase_diagram(
             executor=executor,
             progress=None if progress is None else lambda done, total: progress("simulations", done, total),
         )
-        enough = len(diagram.sizes) > 1 and len(diagram.temperature) > 2
-        transitions = [find_transition(diagram, level=k) for k in range(len(diagram.level))] if enough else []
+        transitions = transitions_of(diagram)
     print_warnings([*said, *diagram.notes])
     write_diagram(diagram, transitions, out=out)
+    print_diagram(diagram, transitions)
+    output().print(f"[bold]written[/]  {out}", soft_wrap=True)
+
+
+def print_diagram(diagram: "PhaseDiagram", transitions: list["Transition"]) -> None:
+    """Print the Hamiltonian, the grid and every transition."""
     console = output()
     console.print(
         f"{diagram.equation}, {diagram.crystal} lattice, order: {diagram.order}", markup=False, soft_wrap=True
     )
+    low, high = diagram.temperature[0], diagram.temperature[-1]
+    sizes = ", ".join(map(str, diagram.sizes))
+    console.print(f"{low:.4g} to {high:.4g} {diagram.temperature_unit}, {sizes} cells along an edge", soft_wrap=True)
     for one in transitions:
         at = f"{diagram.axis} {one.level:g}: " if diagram.axis else ""
         console.print(f"{at}{one}", markup=False, soft_wrap=True)
-    console.print(f"[bold]written[/]  {out}", soft_wrap=True)
+    if not transitions:
+        console.print("no transition looked for: that takes at least two sizes and three temperatures", soft_wrap=True)
 
 
 def write_diagram(diagram: "PhaseDiagram", transitions: list["Transition"], *, out: Path) -> Path:
-    """Write a phase diagram as a picture, as all its numbers, or as a summary."""
+    """Write a phase diagram as a picture, as a page, as all its numbers, or as a summary."""
     _check_out(out)
     if out.suffix == ".h5":
         from tusi.data import storage
@@ -120,6 +130,10 @@ def write_diagram(diagram: "PhaseDiagram", transitions: list["Transition"], *, o
         return storage.save(diagram, out, classes=CLASSES)
     if out.suffix == ".json":
         return _write_summary(diagram, transitions, out)
+    if out.suffix == ".html":
+        from tusi.report import write_phase_diagram_report
+
+        return write_phase_diagram_report(diagram, out)
     import io
 
     from tusi.data.storage import write_atomically

@@ -53,7 +53,7 @@ def draw_forecast(axes: Axes, forecasts: Mapping[str, Forecast]) -> Axes:
     axes.set_yticks(_round_counts(highest))
     shown = bins[:: -(-len(bins) // MOST_LABELS)]
     names = [plain(first.labels[k]) for k in shown]
-    axes.set_xticks(shown, names, rotation=45, ha="right", fontsize=7.5)
+    axes.set_xticks(shown, names, rotation=45, ha="right", rotation_mode="anchor", fontsize=7.5)
     axes.set_xlim(-0.6, len(bins) - 0.4)
     axes.set_ylabel("clusters")
     tidy(axes, grid="y")

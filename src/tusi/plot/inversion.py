@@ -233,5 +233,9 @@ def _number_of_sites(number: float, _: int | None) -> str:
 
 def plain(name: str) -> str:
     """Return a name for an axis: not read as a formula, and cut where it would leave no room."""
-    short = name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
-    return short.replace("$", r"\$")
+    return literal(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
+
+
+def literal(text: str) -> str:
+    """Return text that is not read as a formula."""
+    return text.replace("$", r"\$")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from tusi.generative.prediction.diagram import PhaseDiagram
 from tusi.generative.prediction.transition import Transition
 from tusi.plot.canvas import tidy
+from tusi.plot.inversion import literal, plain
 from tusi.plot.palette import INK, SOFT
 
 SIZES = ("#9fc3e6", "#5d9bd3", "#1f5f9e", "#0f3358")
@@ -20,7 +21,11 @@ TRANSITION = "#c2452d"
 SHOWN = ("energy", "specific heat", "order", "susceptibility", "Binder cumulant", "short-range order 1")
 """Observables of the whole picture."""
 
-UNITS = {"energy": "energy per site (k$_B$T$_{ref}$)", "specific heat": "specific heat per site (k$_B$)"}
+UNITS = {
+    "energy": r"energy per site (k$_\mathrm{B}$T$_\mathrm{ref}$)",
+    "specific heat": r"specific heat per site (k$_\mathrm{B}$)",
+}
+"""Labels of observables with their units."""
 
 
 def draw_observable(
@@ -50,14 +55,13 @@ def draw_observable(
     if transition is not None and transition.resolved:
         axes.axvspan(*transition.interval, color=TRANSITION, alpha=0.13, linewidth=0)
         axes.axvline(transition.value, color=TRANSITION, linewidth=0.9)
-    for k, size in enumerate(diagram.sizes):
-        colour = SIZES[min(k + max(len(SIZES) - len(diagram.sizes), 0), len(SIZES) - 1)]
+    for k, (size, colour) in enumerate(zip(diagram.sizes, size_colours(diagram), strict=True)):
         low, high = diagram.band[k, :, level, column].T
         axes.fill_between(diagram.temperature, low, high, color=colour, alpha=0.22, linewidth=0)
         axes.plot(diagram.temperature, diagram.value[k, :, level, column], color=colour, linewidth=1.4, label=str(size))
     axes.set_xlim(diagram.temperature[0], diagram.temperature[-1])
     axes.set_xlabel(_temperature_label(diagram))
-    axes.set_ylabel(UNITS.get(observable, observable))
+    axes.set_ylabel(UNITS.get(observable) or plain(observable))
     return tidy(axes, grid="y")
 
 
@@ -93,12 +97,12 @@ def draw_map(axes: Axes, diagram: PhaseDiagram, *, observable: str, transitions:
         ends = np.array([one.interval for one in found])
         spread = np.stack([middle - ends[:, 0], ends[:, 1] - middle])
         axes.errorbar(
-            [one.level for one in found], middle, yerr=spread, fmt="o-", color="#fffffe", ecolor="#fffffe",
-            markersize=4, linewidth=1.1, elinewidth=1.4, markeredgecolor=INK, markeredgewidth=0.6,
+            [one.level for one in found], middle, yerr=spread, fmt="o-", color=TRANSITION,
+            markersize=5, linewidth=1.1, elinewidth=1.6, markeredgecolor="#fffffe", markeredgewidth=0.8,
         )  # fmt: skip
-    axes.set_xlabel(diagram.axis)
+    axes.set_xlabel("field, units of kT" if diagram.axis == "field" else plain(level_name(diagram)))
     axes.set_ylabel(_temperature_label(diagram))
-    axes.set_title(UNITS.get(observable, observable), fontsize=8.5)
+    axes.set_title(UNITS.get(observable) or plain(observable), fontsize=8.5)
     return tidy(axes)
 
 
@@ -131,9 +135,8 @@ def draw_phase_diagram(figure: Figure, diagram: PhaseDiagram, *, transitions: Se
         axes.set_axis_off()
     if not several:
         panels[0].legend(title="cells", frameon=False, fontsize=7.5, title_fontsize=7.5)
-    figure.suptitle(
-        f"{diagram.equation}, {diagram.crystal} lattice\n{_verdict(diagram, transitions)}", fontsize=9.5, color=INK
-    )
+    heading = f"{diagram.equation}, {diagram.crystal} lattice\n{_verdict(diagram, transitions)}"
+    figure.suptitle(literal(heading), fontsize=9.5, color=INK)
     return figure
 
 
@@ -144,7 +147,19 @@ def _verdict(diagram: PhaseDiagram, transitions: Sequence[Transition]) -> str:
     n_found = sum(one.resolved for one in transitions)
     if not n_found:
         return "no transition resolved"
-    return f"transitions at {n_found} of {len(diagram.level)} values of the {diagram.axis}, bars 95 %"
+    return f"transitions at {n_found} of {len(diagram.level)} values of the {level_name(diagram)}, bars 95 %"
+
+
+def size_colours(diagram: PhaseDiagram) -> list[str]:
+    """Return a colour for each size; the largest is the darkest."""
+    first = max(len(SIZES) - len(diagram.sizes), 0)
+    return [SIZES[min(k + first, len(SIZES) - 1)] for k in range(len(diagram.sizes))]
+
+
+def level_name(diagram: PhaseDiagram) -> str:
+    """Return what the levels are."""
+    species = [name.removeprefix("composition ") for name in diagram.observables if name.startswith("composition ")]
+    return f"fraction of {species[0]}" if diagram.axis == "composition" and species else diagram.axis
 
 
 def _temperature_label(diagram: PhaseDiagram) -> str:

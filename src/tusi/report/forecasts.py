@@ -24,25 +24,31 @@ def forecast_section(inversion: Inversion) -> Markup:
             draw_forecast(figure.add_subplot(), of_models)
         svg = figure_svg(figure, key=f"forecast-{i}", label=f"Clusters of {name}, predicted and observed")
         n_clusters = round(float(next(iter(of_models.values())).observed.sum()))
-        caption = joined(element("b", name), f": {whole(n_clusters)} clusters.")
+        caption = joined(element("b", name), f": {whole(n_clusters)} clusters. ", _outcomes(of_models))
         cards.append(element("figure", svg, element("figcaption", caption), class_="wide"))
     colours = model_colours(names)
     marks = [
         element("span", element("i", class_="rule"), "observed"),
         *(
-            element("span", element("i", class_="dot", style=f"background: {colours[name]}"), f"{name}, band 95 %")
+            element("span", element("i", class_="dot", style=f"background: {colours[name]}"), f"{name}, bar 95 %")
             for name in names
         ),
     ]
     lead = (
-        "The test that a fit cannot pass by bending: each arrangement is left out, the couplings are fitted to the "
-        "others, and its clusters are predicted at its own composition. Bands hold the uncertainty of the couplings "
-        "and the chance of a finite window; the scale is a square root."
+        "Each arrangement in turn is left out, the couplings are fitted to the others alone, and from them its "
+        "clusters are predicted: how often a site has which neighbours. A model cannot pass by bending to what it is "
+        "shown. Lines across are what was observed, dots what was predicted; bars hold 95 % of what chance and the "
+        "uncertainty of the couplings allow. The scale is a square root."
+    )
+    names_of_clusters = (
+        "A cluster is named by its centre and by how many neighbours are of each species but the first; numbers in "
+        "brackets are distances between neighbours of the last species, where their places tell clusters apart."
     )
     parts = [
         element("p", lead, class_="lead"),
         element("div", *marks, class_="legend"),
         element("div", *cards, class_="stack"),
+        element("p", names_of_clusters),
     ]
     if len(forecasts) > MOST_DRAWN:
         parts.append(element("p", f"The first {MOST_DRAWN} of {len(forecasts)} are drawn."))
@@ -57,6 +63,12 @@ def _by_arrangement(inversion: Inversion) -> dict[str, dict[str, Forecast]]:
             same = len(fit.held_out) == len(inversion.image_names)
             found.setdefault(inversion.image_names[k] if same else one.name, {})[fit.name] = one
     return found
+
+
+def _outcomes(of_models: dict[str, Forecast]) -> Markup:
+    """Return the p-value of each model."""
+    said = (f"p = {p_value(one.p_value)} by {name}".replace("= <", "<") for name, one in of_models.items())
+    return joined(f"{', '.join(said)}.")
 
 
 def _table(names: list[str], forecasts: dict[str, dict[str, Forecast]]) -> Markup:
@@ -77,4 +89,10 @@ def _table(names: list[str], forecasts: dict[str, dict[str, Forecast]]) -> Marku
                 element("td", p_value(one.p_value), class_=f"calibrated{reject}"),
             ]
         rows.append(element("tr", *cells))
-    return table(["arrangement", *["S²", "p"] * len(names)], rows, groups=element("tr", *groups))
+    text = (
+        "S² is the squared statistical distance between predicted and observed clusters; p how often arrangements that "
+        f"the model makes lie at least as far from its prediction. Values of p below {LEVEL:g} are red: the couplings "
+        "of the others do not carry over."
+    )
+    head = ["arrangement", *["S²", "p"] * len(names)]
+    return table(head, rows, caption=text, groups=element("tr", *groups))

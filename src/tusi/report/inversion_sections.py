@@ -185,6 +185,7 @@ def goodness_section(inversion: Inversion) -> Markup:
         element("p", _explanation(inversion), class_="note"),
         _predicted_table(inversion),
         _score_table(inversion),
+        _criterion_table(inversion),
     )
 
 
@@ -279,6 +280,31 @@ def _score_table(inversion: Inversion) -> Markup:
     head = ["question", "couplings", "score statistic", "naive p", "p"]
     text = "Score tests: does the larger model explain more than the smaller one that it contains?"
     return joined(element("h3", "Does a larger model explain more?"), table(head, rows, caption=text))
+
+
+def _criterion_table(inversion: Inversion) -> Markup:
+    """Return the criterion of every model beside the best one's; nothing where there is nothing to compare."""
+    known = [fit.clic for fit in inversion.fits if np.isfinite(fit.clic)]
+    if len(known) < 2:
+        return Markup("")
+    rows = [
+        element(
+            "tr",
+            element("td", fit.name),
+            element("td", str(0 if fit.estimate is None else len(fit.estimate.parameters))),
+            element("td", fixed(fit.clic, 1)),
+            element("td", "best" if fit.clic == min(known) else fixed(fit.clic - min(known), 1)),
+            _calibrated(fit.examination.pooled_p),
+        )
+        for fit in inversion.fits
+    ]
+    text = (
+        "CLIC, the composite-likelihood information criterion, weighs how well a model predicts each site from its "
+        "neighbours against what its couplings can fit of chance; smaller is better. It ranks models and rejects none: "
+        "whether even the best one holds is for p to say."
+    )
+    head = ["model", "couplings", "CLIC", "above the best", "p"]
+    return joined(element("h3", "Which model ranks first?"), table(head, rows, caption=text))
 
 
 def data_section(inversion: Inversion) -> Markup:

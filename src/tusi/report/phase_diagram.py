@@ -10,7 +10,7 @@ from tusi.data.storage import write_atomically
 from tusi.generative.prediction.diagram import PhaseDiagram
 from tusi.generative.prediction.transition import Transition, find_transition
 from tusi.plot import new_figure
-from tusi.plot.phase_diagram import SIZES, draw_map, draw_observable
+from tusi.plot.phase_diagram import TRANSITION, draw_map, draw_observable, level_name, size_colours
 from tusi.report.figures import figure_svg, styled
 from tusi.report.layout import Section, fact_list, page, reference_list, table, verdict_header, warning_list
 from tusi.report.markup import Markup, element, joined
@@ -20,6 +20,19 @@ from tusi.report.references import phase_diagram_citation
 
 METHODS = ("Binder crossing", "specific heat")
 """Ways to find a transition; the first one speaks in the verdict."""
+
+EXACT = 1e-9
+"""Relative spread of the draws below which a coupling was given without an uncertainty."""
+
+MEANINGS = {
+    "energy": "Per site.",
+    "specific heat": "Per site; where it peaks higher in larger crystals, there is a transition.",
+    "composition": "Fraction of the sites.",
+    "susceptibility": "How far the order fluctuates, per site.",
+    "Binder cumulant": "2/3 where the order is complete; curves of two sizes cross at the transition.",
+    "short-range order": "Pairs of this shell of neighbours: 0 at random, positive where like sites attract.",
+}
+"""What an observable means, by its name without a number or species."""
 
 
 def write_phase_diagram_report(diagram: PhaseDiagram, path: str | os.PathLike) -> Path:
@@ -65,7 +78,7 @@ def render_phase_diagram_report(diagram: PhaseDiagram) -> str:
     >>> page = render_phase_diagram_report(diagram)  # doctest: +SKIP
     """
     found = {method: transitions_of(diagram, method) for method in METHODS}
-    title = f"{diagram.model} on a {diagram.crystal} crystal"
+    title = f"Phase diagram of {diagram.model}, {diagram.crystal} lattice"
     sections: list[Section] = [
         ("observables", "Observables", _observable_section(diagram, found[METHODS[0]])),
         ("transitions", "Transitions", _transition_section(diagram, found)),
@@ -74,7 +87,7 @@ def render_phase_diagram_report(diagram: PhaseDiagram) -> str:
         ("made", "How it was made", _made(diagram)),
         ("cite", "What to cite", reference_list(phase_diagram_citation())),
     ]
-    return page(title, _header(diagram, title, found[METHODS[0]]), sections)
+    return page(title, _header(diagram, title, found), sections)
 
 
 def transitions_of(diagram: PhaseDiagram, method: str = METHODS[0]) -> list[Transition]:
@@ -87,25 +100,50 @@ def transitions_of(diagram: PhaseDiagram, method: str = METHODS[0]) -> list[Tran
     ]
 
 
-def _header(diagram: PhaseDiagram, title: str, transitions: Sequence[Transition]) -> Markup:
+def _header(diagram: PhaseDiagram, title: str, found: dict[str, list[Transition]]) -> Markup:
     """Return the verdict and the few numbers that a seminar asks for."""
-    n_found = sum(one.resolved for one in transitions)
-    if not transitions:
-        verdict = "One size, or too few temperatures: no transition was looked for."
-    elif len(transitions) == 1:
-        text = str(transitions[0])
-        verdict = f"{text[0].upper()}{text[1:]}."
-    elif not n_found:
-        verdict = "No transition resolved."
-    else:
-        verdict = f"Transitions at {n_found} of {len(transitions)} values of the {diagram.axis}."
     temperatures = f"{diagram.temperature[0]:.4g} to {diagram.temperature[-1]:.4g}"
     figures = [
-        ("temperatures", temperatures, diagram.temperature_unit),
+        ("temperatures", temperatures, "K" if diagram.temperature_unit == "K" else "of the reference"),
         ("cells along an edge", ", ".join(map(str, diagram.sizes)), ""),
         ("order", diagram.order, ""),
     ]
-    return verdict_header(title, [typeset(verdict), equation_markup(diagram.equation)], figures)
+    sentences = [*map(typeset, _verdict(diagram, found)), equation_markup(diagram.equation)]
+    return verdict_header(title, sentences, figures)
+
+
+def _verdict(diagram: PhaseDiagram, found: dict[str, list[Transition]]) -> list[str]:
+    """Return what the first method says, and what the others say beside it."""
+    first, *others = METHODS
+    transitions = found[first]
+    if len(diagram.sizes) < 2:
+        return ["No transition was looked for: that takes at least two sizes."]
+    if not transitions:
+        return ["No transition was looked for: that takes at least three temperatures."]
+    if len(transitions) == 1:
+        beside = (f"By {method}: {_statement(found[method][0])}." for method in others)
+        text = _statement(transitions[0])
+        return [f"{text[0].upper()}{text[1:]}.", " ".join([f"By {first}.", *beside])]
+    n_found = {method: sum(one.resolved for one in found[method]) for method in METHODS}
+    values = f"{len(transitions)} values of the {level_name(diagram)}"
+    start = f"Transitions at {n_found[first]}" if n_found[first] else "No transition resolved at any"
+    beside = (f"By {method}: at {n_found[method]} of {len(transitions)}." for method in others)
+    return [f"{start} of {values}.", " ".join([f"By {first}.", *beside])]
+
+
+def _statement(transition: Transition) -> str:
+    """Return a transition in words."""
+    if not transition.resolved:
+        return f"no transition resolved: {_reason(transition)}"
+    digits = _digits(transition)
+    value, low, high = (fixed(number, digits) for number in (transition.value, *transition.interval))
+    unit = " K" if transition.unit == "K" else " of the reference temperature"
+    return f"transition at {value}{unit} (95 %: {low} to {high})"
+
+
+def _reason(transition: Transition) -> str:
+    """Return why a transition is not resolved."""
+    return transition.reason.replace("T/T_ref", "of the reference temperature")
 
 
 def _observable_section(diagram: PhaseDiagram, transitions: Sequence[Transition]) -> Markup:
@@ -120,49 +158,86 @@ def _observable_section(diagram: PhaseDiagram, transitions: Sequence[Transition]
             else:
                 draw_observable(axes, diagram, observable=name, transition=transitions[0] if transitions else None)
         svg = figure_svg(figure, key=f"observable-{i}", label=f"{name} over temperature")
-        cards.append(element("figure", svg, element("figcaption", element("b", name))))
-    first = max(len(SIZES) - len(diagram.sizes), 0)
-    colours = [SIZES[min(k + first, len(SIZES) - 1)] for k in range(len(diagram.sizes))]
+        caption = joined(element("b", name), f". {meaning}" if (meaning := _meaning(diagram, name)) else "")
+        cards.append(element("figure", svg, element("figcaption", caption)))
+    lead = (
+        f"Maps of the largest crystal over temperature and {level_name(diagram)}; dots are transitions with their "
+        "95 % bars."
+        if several
+        else "Lines at the given couplings, with bands that hold 95 %: the uncertainty of the couplings and of the "
+        "simulation together."
+    )
+    if diagram.temperature_unit != "K":
+        lead += " Temperatures are relative to the reference: the temperature at which the couplings have their values."
+    parts = [element("p", typeset(lead), class_="lead")]
+    parts += [] if several else [_legend(diagram, transitions)]
+    return joined(*parts, element("div", *cards, class_="grid"))
+
+
+def _meaning(diagram: PhaseDiagram, observable: str) -> str:
+    """Return what an observable means; nothing where the name is not known."""
+    if observable != "order":
+        return next((text for name, text in MEANINGS.items() if observable.startswith(name)), "")
+    if diagram.order == "uniform":
+        return "1 where one species holds all sites, 0 where all are as many."
+    return f"How strong the {diagram.order} is, in cycles per cell; about 1 where nothing disturbs it."
+
+
+def _legend(diagram: PhaseDiagram, transitions: Sequence[Transition]) -> Markup:
+    """Return the colours of sizes and of the transition."""
+    colours = size_colours(diagram)
     marks = [
         element("span", element("i", class_="dot", style=f"background: {colour}"), f"{size} cells")
         for size, colour in zip(diagram.sizes, colours, strict=True)
     ]
-    lead = (
-        f"Maps of the largest crystal over temperature and {diagram.axis}; dots are transitions with their 95 % bars."
-        if several
-        else "Lines at the fitted couplings, with bands that hold 95 %: the uncertainty of the couplings and of the "
-        "simulation together. The upright line is the transition, where one is resolved."
-    )
-    parts = [element("p", typeset(lead), class_="lead")]
-    parts += [] if several else [element("div", *marks, class_="legend")]
-    return joined(*parts, element("div", *cards, class_="grid"))
+    if transitions and transitions[0].resolved:
+        swatch = element("i", class_="dot", style=f"background: {TRANSITION}")
+        marks.append(element("span", swatch, "transition and its 95 % band"))
+    return element("div", *marks, class_="legend")
 
 
 def _transition_section(diagram: PhaseDiagram, found: dict[str, list[Transition]]) -> Markup:
     """Return the transitions by every method."""
+    every = [one for transitions in zip(*found.values(), strict=True) for one in transitions]
+    if not every:
+        return element("p", "Nothing to say: a transition takes at least two sizes and three temperatures.")
+    several = len(diagram.level) > 1
     rows = [
         element(
             "tr",
-            *([element("td", f"{one.level:.4g}")] if len(diagram.level) > 1 else []),
-            element("td", method),
-            element("td", fixed(one.value, _digits(one)), class_="calibrated"),
-            element("td", span(one.interval[0], one.interval[1], _digits(one))),
-            element("td", fixed(one.monte_carlo_error, _digits(one))),
-            element("td", fixed(one.size_drift, _digits(one))),
-            element("td", one.reason or "", class_="wrap"),
+            *([element("td", f"{one.level:.4g}" if one.method == METHODS[0] else "")] if several else []),
+            element("td", one.method),
+            *_cells(one),
         )
-        for transitions in zip(*found.values(), strict=True)
-        for method, one in zip(found, transitions, strict=True)
+        for one in every
     ]
-    if not rows:
-        return element("p", "A transition takes at least two sizes and three temperatures.")
-    head = ["method", f"Tc, {diagram.temperature_unit}", "95 %", "Monte Carlo error", "drift with size", "why not"]
-    head = [diagram.axis, *head] if len(diagram.level) > 1 else head
+    unit = ", K" if diagram.temperature_unit == "K" else " / reference"
+    head = [_level_title(diagram)] if several else []
+    head += ["method", f"transition{unit}", "95 %", "Monte Carlo error", "drift with size"]
     lead = (
-        "Where two sizes have the same Binder cumulant, and where the peak of the specific heat goes as crystals grow. "
-        "Dashes: not resolved."
+        "By Binder crossing: where the two largest crystals have the same Binder cumulant. By specific heat: where its "
+        "peak goes as crystals grow. The 95 % hold couplings and simulation; the Monte Carlo error is the part that "
+        "longer simulations would remove, the drift how far the last size still moved the answer."
     )
-    return joined(element("p", lead, class_="lead"), table(head, rows))
+    return joined(element("p", typeset(lead), class_="lead"), table(head, rows))
+
+
+def _level_title(diagram: PhaseDiagram) -> str:
+    """Return what the levels are, with their unit."""
+    return "field, kT" if diagram.axis == "field" else level_name(diagram)
+
+
+def _cells(transition: Transition) -> list[Markup]:
+    """Return the numbers of a transition, or why there are none."""
+    if not transition.resolved:
+        return [element("td", typeset(f"not resolved: {_reason(transition)}"), class_="wrap", colspan="4")]
+    digits = _digits(transition)
+    return [
+        element("td", fixed(transition.value, digits), class_="calibrated"),
+        element("td", span(*transition.interval, digits)),
+        element("td", fixed(transition.monte_carlo_error, digits)),
+        element("td", fixed(transition.size_drift, digits)),
+    ]
 
 
 def _digits(transition: Transition) -> int:
@@ -175,22 +250,30 @@ def _coupling_section(diagram: PhaseDiagram) -> Markup:
     """Return the draws of the couplings in figures."""
     rows = []
     for name, drawn in zip(diagram.parameters, diagram.draw.T, strict=True):
-        error = float(drawn.std(ddof=1))
+        mean, error = float(drawn.mean()), float(drawn.std(ddof=1))
+        known = error <= EXACT * abs(mean)
         low, high = map(float, np.quantile(drawn, (0.025, 0.975)))
-        cells = (with_error(float(drawn.mean()), error), span(low, high, digits_for(error)))
+        cells = (fixed(mean, 3), "exact") if known else (with_error(mean, error), span(low, high, digits_for(error)))
         rows.append(element("tr", element("td", subscripted(name)), *(element("td", cell) for cell in cells)))
-    lead = f"Mean and spread of the {whole(len(diagram.draw))} draws behind the bands, at the reference temperature."
+    lead = (
+        f"Mean and spread of the {whole(len(diagram.draw))} draws behind the bands, at the reference temperature. A "
+        "coupling that was given without an uncertainty is exact."
+    )
     return joined(element("p", lead, class_="lead"), table(["coupling", "value ± s.e., kT", "95 %"], rows))
 
 
 def _made(diagram: PhaseDiagram) -> Markup:
     """Return the grid and how far the simulation carries."""
-    least = diagram.effective_sample_size.min()
-    facts = [
-        ("temperatures", f"{len(diagram.temperature)}, in {diagram.temperature_unit}"),
-        (diagram.axis or "levels", ", ".join(f"{level:.4g}" for level in diagram.level) if diagram.axis else "one"),
-        ("cells", ", ".join(map(str, diagram.sizes))),
+    least = float(diagram.effective_sample_size.min())
+    unit = "K" if diagram.temperature_unit == "K" else "of the reference temperature"
+    low, high = diagram.temperature[0], diagram.temperature[-1]
+    facts = [("temperatures", f"{len(diagram.temperature)}, from {low:.4g} to {high:.4g} {unit}")]
+    if diagram.axis:
+        facts.append((_level_title(diagram), ", ".join(f"{level:.4g}" for level in diagram.level)))
+    facts += [
+        ("cells along an edge", ", ".join(map(str, diagram.sizes))),
         ("order parameter", diagram.order),
-        ("fewest effective samples", fixed(float(least), 0)),
+        ("draws of the couplings", whole(len(diagram.draw))),
+        ("effective samples", f"at least {fixed(least, 0)} carried to every draw of the couplings"),
     ]
     return fact_list(facts)

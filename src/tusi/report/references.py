@@ -12,6 +12,8 @@ _ALWAYS = (
     "selection.",
 )
 
+_CRITERION = "C. Varin, P. Vidoni, Biometrika 92, 519 (2005): the composite-likelihood information criterion."
+
 _LATTICE = (
     "M. J. Hytch, E. Snoeck, R. Kilaas, Ultramicroscopy 74, 131 (1998): phases of lattice fringes, along which the "
     "lattice is followed.",
@@ -28,7 +30,7 @@ _HAMILTONIAN = (
     "S. V. Kalinin, A. Ghosh, R. Vasudevan, M. Ziatdinov, From atomically resolved imaging to generative and causal "
     "models, Nature Physics 18, 1152 (2022).",
     "J. Besag, The Statistician 24, 179 (1975): pseudolikelihood, from which the maximum-likelihood search starts.",
-    "C. Varin, P. Vidoni, Biometrika 92, 519 (2005): the composite-likelihood information criterion.",
+    _CRITERION,
 )
 
 
@@ -84,6 +86,8 @@ def inversion_citation(inversion: Inversion) -> tuple[str, ...]:
     if any(fit.estimate is not None for fit in inversion.fits):
         found += [_BESAG, *_METHODS.get(inversion.options.method, ())]
     found += _ARRANGEMENTS
+    if len(inversion.fits) > 1:
+        found.append(_CRITERION)
     return (*found, _WALD) if inversion.decisions else tuple(found)
 
 
