@@ -1,0 +1,42 @@
+"""Order parameters with error bars: cells, strain, polarisation, tilt, dimerisation, short-range and bond order."""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Alternation": "patterns",
+    "BornCharge": "off_centring",
+    "Cage": "off_centring",
+    "Dimerised": "waves",
+    "GeometricPhase": "phase_analysis",
+    "HiddenDisplacementTest": "hidden",
+    "HiddenDisplacements": "hidden",
+    "OffCentreSites": "ring_sites",
+    "PairDistribution": "pairs",
+    "ShortRangeOrder": "short_range",
+    "alternations": "patterns",
+    "bond_alternation": "waves",
+    "bond_order": "bonds",
+    "dimerisation": "waves",
+    "displacement_scatter": "disorder",
+    "find_cage": "off_centring",
+    "fit_off_centre_sites": "ring_sites",
+    "geometric_phase": "phase_analysis",
+    "hidden_displacements": "hidden",
+    "pair_distribution": "pairs",
+    "polarisation": "off_centring",
+    "row_curvature": "curvature",
+    "short_range_order": "short_range",
+    "strain": "strains",
+    "tilt": "tilts",
+    "unit_cells": "cells",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
