@@ -1,0 +1,168 @@
+"""Where a crystal's sites are, read from nearby atoms alone: no count from afar that a dislocation could mislead."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Complex, Float, Int
+from scipy.sparse import csr_matrix
+from scipy.spatial import cKDTree
+
+REACH = 2.5
+"""Where the Gaussian neighbourhood is cut off, in standard deviations."""
+
+N_ROUNDS = 3
+"""How often basis sites and waves are found from each other."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class CrystalFrame:
+    """The local phase of a crystal's two fundamental waves, basis sites taken out.
+
+    An atom at r on basis site b adds exp(2 pi i (g . r - b)) to the wave of the reciprocal vector g; the
+    Gaussian-weighted mean over a neighbourhood has modulus one in a perfect crystal and winds around a dislocation.
+
+    Attributes
+    ----------
+    atom
+        Rows of the crystal's atoms in `Atoms`.
+    position
+        Their (y, x).
+    phasor
+        What each atom adds to the two waves.
+    basis_site
+        Number of the basis site to which each atom is nearest.
+    vectors
+        Lattice vectors as rows (y, x).
+    basis
+        Basis sites in units of the vectors.
+    width
+        Standard deviation of the Gaussian neighbourhood, in the unit of the positions.
+    """
+
+    atom: Int[np.ndarray, " atom"]
+    position: Float[np.ndarray, "atom 2"]
+    phasor: Complex[np.ndarray, "atom 2"]
+    basis_site: Int[np.ndarray, " atom"]
+    vectors: Float[np.ndarray, "2 2"]
+    basis: Float[np.ndarray, "basis 2"]
+    width: float
+
+    @property
+    def spacing(self) -> float:
+        """The shorter lattice vector's length."""
+        return float(np.linalg.norm(self.vectors, axis=1).min())
+
+    @property
+    def site_spacing(self) -> float:
+        """The shortest distance between sites."""
+        steps = np.stack(np.meshgrid([-1, 0, 1], [-1, 0, 1], indexing="ij"), axis=-1).reshape(-1, 1, 1, 2)
+        apart = np.linalg.norm((self.basis[:, None] - self.basis + steps) @ self.vectors, axis=-1)
+        return float(apart[apart > 1e-6 * self.spacing].min())
+
+    @property
+    def area_per_site(self) -> float:
+        """Area of the cell over the number of its sites."""
+        return abs(float(np.linalg.det(self.vectors))) / len(self.basis)
+
+    def weights(
+        self, place: Float[np.ndarray, "place 2"], *, leave_out: Int[np.ndarray, " place"] | None = None
+    ) -> csr_matrix:
+        """Return the Gaussian weight of every atom at each place; `leave_out` names one atom to ignore at each."""
+        near = cKDTree(place).sparse_distance_matrix(cKDTree(self.position), REACH * self.width, output_type="ndarray")
+        if leave_out is not None:
+            near = near[leave_out[near["i"]] != near["j"]]
+        value = np.exp(-0.5 * (near["v"] / self.width) ** 2)
+        return csr_matrix((value, (near["i"], near["j"])), shape=(len(place), len(self.position)))
+
+    def wave(
+        self, place: Float[np.ndarray, "place 2"], *, leave_out: Int[np.ndarray, " place"] | None = None
+    ) -> Complex[np.ndarray, "place 2"]:
+        """Return the local mean of both waves at each place; zero where no atom is near."""
+        weight = self.weights(place, leave_out=leave_out)
+        total = np.asarray(weight.sum(axis=1))
+        return (weight @ self.phasor) / np.maximum(total, 1e-300)
+
+    def miss(
+        self, place: Float[np.ndarray, "place 2"], wave: Complex[np.ndarray, "place 2"]
+    ) -> tuple[Float[np.ndarray, "place 2"], Int[np.ndarray, " place"]]:
+        """Return the vector from the nearest local site to each place, and which basis site that is."""
+        return miss_of(place, wave, self.vectors, self.basis)
+
+
+def miss_of(
+    place: Float[np.ndarray, "place 2"],
+    wave: Complex[np.ndarray, "place 2"],
+    vectors: Float[np.ndarray, "2 2"],
+    basis: Float[np.ndarray, "basis 2"],
+) -> tuple[Float[np.ndarray, "place 2"], Int[np.ndarray, " place"]]:
+    """Return the vector from the nearest site to each place where the waves have these phases, and the basis site."""
+    coordinate = place @ np.linalg.inv(vectors) - np.angle(wave) / (2 * np.pi)
+    difference = coordinate[:, None] - basis
+    difference = (difference - np.rint(difference)) @ vectors
+    nearest = np.linalg.norm(difference, axis=2).argmin(axis=1)
+    return difference[np.arange(len(place)), nearest], nearest
+
+
+def crystal_frame(
+    position: Float[np.ndarray, "atom 2"],
+    *,
+    atom: Int[np.ndarray, " member"],
+    basis_site: Int[np.ndarray, " member"],
+    cell: tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, "basis 2"]],
+    width: float,
+) -> CrystalFrame:
+    """Return the frame of one crystal.
+
+    Parameters
+    ----------
+    position
+        (y, x) of all atoms of the image.
+    atom
+        Rows of those in the crystal.
+    basis_site
+        Basis site of each as far as it is known; -1 where it is not.
+    cell
+        Lattice vectors, and basis sites in their units.
+    width
+        Standard deviation of the neighbourhood, in lattice constants.
+    """
+    vectors, basis = cell
+    here = position[atom]
+    forward = here @ np.linalg.inv(vectors)
+    site, known = basis_site.copy(), basis_site >= 0
+    scale = width * float(np.linalg.norm(vectors, axis=1).min())
+    for _ in range(N_ROUNDS):
+        phasor = np.where(known[:, None], np.exp(2j * np.pi * (forward - basis[site])), 0.0)
+        frame = CrystalFrame(
+            atom=atom, position=here, phasor=phasor, basis_site=site, vectors=vectors, basis=basis, width=scale
+        )
+        missed, site = frame.miss(here, frame.wave(here))
+        known = np.linalg.norm(missed, axis=1) < 0.35 * frame.site_spacing
+    return dataclasses.replace(
+        frame, basis_site=site, phasor=np.where(known[:, None], np.exp(2j * np.pi * (forward - basis[site])), 0.0)
+    )
+
+
+def scatter_of(missed: Float[np.ndarray, "atom 2"], *, most: float) -> float:
+    """Return the standard deviation of atoms about their sites along one axis, from those that miss by less than this.
+
+    Half of the squared distances of a round normal lie below 2 ln 2 times its variance: outliers hardly matter.
+    """
+    square = (missed**2).sum(axis=1)
+    square = square[square < most**2]
+    return float(np.sqrt(np.median(square) / (2 * np.log(2)))) if len(square) else float("nan")
+
+
+def inside_hull(
+    place: Float[np.ndarray, "place 2"], position: Float[np.ndarray, "atom 2"], *, reach: float
+) -> Bool[np.ndarray, " place"]:
+    """Return which places have atoms on every side within this reach: none of eight directions is bare."""
+    near = cKDTree(place).sparse_distance_matrix(cKDTree(position), reach, output_type="ndarray")
+    near = near[near["v"] > 1e-9]
+    step = position[near["j"]] - place[near["i"]]
+    bearing = np.arctan2(step[:, 0], step[:, 1])
+    covered = np.zeros((len(place), 8), bool)
+    for k in range(8):
+        turn = np.angle(np.exp(1j * (bearing - k * np.pi / 4)))
+        covered[near["i"][np.abs(turn) < np.pi / 3], k] = True
+    return covered.min(axis=1)
