@@ -1,7 +1,7 @@
 """Bond-orientational order: how evenly the bonds around an atom point in n directions, and in which."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 
 from tusi.data import Atoms, Descriptors, NeighborGraph
 from tusi.errors import InputError
@@ -91,9 +91,11 @@ def bond_order(atoms: Atoms, *, folds: int = 6, graph: NeighborGraph | None = No
     )
 
 
-def _summed(values: np.ndarray, atom: Int[np.ndarray, " link"], n_atoms: int) -> np.ndarray:
+def _summed(
+    values: Complex[np.ndarray, " link"], atom: Int[np.ndarray, " link"], n_atoms: int
+) -> Complex[np.ndarray, " atom"]:
     """Return the sum of complex values over the links of each atom."""
-    parts = [np.bincount(atom, weights=part, minlength=n_atoms) for part in (values.real, values.imag)]
+    parts = [np.bincount(atom, weights=part, minlength=n_atoms) for part in (np.real(values), np.imag(values))]
     return parts[0] + 1j * parts[1]
 
 
@@ -118,8 +120,11 @@ def _covariance(
 
 
 def _along(
-    wave: np.ndarray, start: Int[np.ndarray, " link"], variance: Float[np.ndarray, " link"], n_atoms: int
+    wave: Complex[np.ndarray, " link"],
+    start: Int[np.ndarray, " link"],
+    variance: Float[np.ndarray, " link"],
+    n_atoms: int,
 ) -> Float[np.ndarray, "atom 2 2"]:
     """Return the covariance of variances along each bond's own exp(i n theta)."""
-    unit = np.stack([wave.real, wave.imag], axis=1) / np.abs(wave)[:, None]
+    unit = np.stack([np.real(wave), np.imag(wave)], axis=1) / np.abs(wave)[:, None]
     return _summed_arrays(variance[:, None, None] * unit[:, :, None] * unit[:, None, :], start, n_atoms)

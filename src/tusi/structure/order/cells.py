@@ -55,7 +55,7 @@ def unit_cells(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0) -> Descri
     jacobian = by_first[:, :, None] * _FIRST[:, None] + by_second[:, :, None] * _SECOND[:, None]
     unit = atoms.length_unit
     return Descriptors(
-        position=np.where(np.isfinite(corner).all(axis=(1, 2))[:, None], corner.mean(axis=1), corner[:, 0]),
+        position=np.where(np.all(np.isfinite(corner), axis=(1, 2))[:, None], corner.mean(axis=1), corner[:, 0]),
         value=value,
         covariance=propagated(jacobian, gathered(atoms.covariance, found.atom)),
         atom=found.centre,

@@ -97,7 +97,7 @@ class Stencil:
         cls, atom: Int[np.ndarray, "row slot"], coefficient: Float[np.ndarray, "#row slot"], *, n_atoms: int
     ) -> "Stencil":
         """Return the stencil that weights the atoms of each row by these coefficients."""
-        complete = (atom >= 0).all(axis=1)
+        complete = np.all(atom >= 0, axis=1)
         row = np.broadcast_to(np.flatnonzero(complete)[:, None], (int(complete.sum()), atom.shape[1]))
         value = np.broadcast_to(coefficient, atom.shape)[complete]
         entries = (value.ravel(), (row.ravel(), atom[complete].ravel()))
@@ -112,7 +112,7 @@ class Stencil:
 
     def covariance(self, covariance: Float[np.ndarray, "atom 2 2"]) -> Float[np.ndarray, "row 2 2"]:
         """Return the covariance of each vector, exactly; NaN where that of an atom is not known."""
-        known = np.isfinite(covariance).all(axis=(1, 2))
+        known = np.all(np.isfinite(covariance), axis=(1, 2))
         squared = self.weight.multiply(self.weight).tocsr()
         value = (squared @ np.where(known[:, None, None], covariance, 0.0).reshape(-1, 4)).reshape(-1, 2, 2)
         value[~self.complete | ((squared @ (~known).astype(float)) > 0)] = np.nan

@@ -86,7 +86,11 @@ class Dimerised:
     ----------
     table
         wave_R_C_y and wave_R_C_x for the waves that alternate with R times the row plus C times the column: the local
-        amplitude, with the sign that the wave has at the lattice's origin, so that a domain has one sign.
+        amplitude, with the sign that the wave has at the lattice's origin, so that a domain has one sign. Covariances
+        are those of the positions' errors.
+    amplitude
+        Root of the sum of the squared waves less what errors and disorder add to it, in the length unit; zero where
+        that is negative.
     p_value
         Of "random displacements with the scatter `disorder`" at each site; NaN where a neighbour is missing.
     wave_probability
@@ -99,16 +103,11 @@ class Dimerised:
     """
 
     table: Descriptors
+    amplitude: Float[np.ndarray, " row"]
     p_value: Float[np.ndarray, " row"]
     wave_probability: Float[np.ndarray, "row 3"]
     chain_angle: Float[np.ndarray, " row"]
     disorder: float
-
-    @property
-    def amplitude(self) -> Float[np.ndarray, " row"]:
-        """Root of the sum of the squared waves less what noise and disorder add to it; zero where that is negative."""
-        noise = np.trace(self.table.covariance, axis1=1, axis2=2)
-        return np.sqrt(np.maximum((self.table.value**2).sum(axis=1) - noise, 0.0))
 
     @property
     def share(self) -> float:
@@ -164,12 +163,13 @@ def dimerisation(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0, pooling
     stencils, centre = wave_stencils(atoms, lattice, basis_site=basis_site, pooling=pooling)
     disorder = displacement_scatter(atoms, lattice, basis_site=basis_site)
     value = np.concatenate([stencil.of_positions(atoms.position) for stencil in stencils], axis=1)
-    covariance = _joint_covariance(stencils, atoms.covariance + disorder**2 * np.eye(2))
-    p_value, probability = _judge(value, covariance)
+    covariance = _joint_covariance(stencils, atoms.covariance)
+    null = _joint_covariance(stencils, atoms.covariance + disorder**2 * np.eye(2))
+    p_value, probability = _judge(value, null)
     vectors = _vectors(lattice, basis_site)
     along = np.array([(column, row) if row != column else (row, column) for row, column in WAVES]) @ vectors
     angle = np.arctan2(along[:, 0], along[:, 1]) % np.pi
-    known = np.isfinite(probability).all(axis=1)
+    known = np.all(np.isfinite(probability), axis=1)
     likeliest = np.where(known, np.argmax(np.where(known[:, None], probability, 0.0), axis=1), 0)
     return Dimerised(
         table=Descriptors(
@@ -182,6 +182,7 @@ def dimerisation(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0, pooling
             units=(atoms.length_unit,) * 6,
             length_unit=atoms.length_unit,
         ),
+        amplitude=np.sqrt(np.maximum((value**2).sum(axis=1) - np.trace(null, axis1=1, axis2=2), 0.0)),
         p_value=p_value,
         wave_probability=probability,
         chain_angle=np.where(known, angle[likeliest], np.nan),
@@ -231,7 +232,7 @@ def _pool(lattice: Lattice, centre: np.ndarray, *, basis_site: int, shells: int)
 
 def _joint_covariance(stencils: list[Stencil], covariance: np.ndarray) -> Float[np.ndarray, "row 6 6"]:
     """Return the covariance of all waves of each row."""
-    known = np.isfinite(covariance).all(axis=(1, 2))
+    known = np.all(np.isfinite(covariance), axis=(1, 2))
     flat = np.where(known[:, None, None], covariance, 0.0).reshape(-1, 4)
     joint = np.empty((len(stencils[0].complete), 2 * len(stencils), 2 * len(stencils)))
     for one, first in enumerate(stencils):
@@ -247,7 +248,7 @@ def _judge(
     value: Float[np.ndarray, "row 6"], covariance: Float[np.ndarray, "row 6 6"]
 ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row wave"]]:
     """Return the p-value of "no wave", and the probability of each wave given that there is one."""
-    known = np.isfinite(covariance).all(axis=(1, 2)) & np.isfinite(value).all(axis=1)
+    known = np.all(np.isfinite(covariance), axis=(1, 2)) & np.all(np.isfinite(value), axis=1)
     p_value, probability = np.full(len(value), np.nan), np.full((len(value), len(WAVES)), np.nan)
     if not known.any():
         return p_value, probability
