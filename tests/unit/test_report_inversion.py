@@ -424,6 +424,41 @@ def test_observed_counts_are_drawn_where_they_are():
     assert [float(path.vertices[0, 1]) for path in observed] == [104.0, 26.0, 0.0]
 
 
+def test_rough_p_values_of_forecasts_are_marked(page, inversion):
+    assert "p = 0.44 by P1" in page
+    assert "≈ 0.44" not in page
+    few = tuple(dataclasses.replace(one, effective_sample_size=27.0) for one in inversion.fits[1].held_out)
+    rough = dataclasses.replace(inversion, fits=(dataclasses.replace(inversion.fits[1], held_out=few),))
+    section = Reader(forecasts.forecast_section(rough)).text
+    assert "p ≈ 0.44 by P1" in section
+
+
+def test_of_many_bins_the_most_frequent_are_drawn(inversion):
+    counts = np.random.default_rng(2).permutation(100).astype(float)
+    many = dataclasses.replace(
+        forecast("one"), labels=tuple(f"bin {count:.0f}" for count in counts), observed=counts, expected=counts,
+        band=np.column_stack([counts, counts]),
+    )  # fmt: skip
+    axes = draw_forecast(new_figure(4, 3).subplots(), {"P1": many})
+    shown = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert shown == [f"bin {count:.0f}" for count in counts if count >= 68]
+    observed = [float(path.vertices[0, 1]) for path in axes.collections[-1].get_paths()]
+    assert observed == [count for count in counts if count >= 68]
+    fits = (dataclasses.replace(inversion.fits[1], held_out=(many, many)),)
+    section = Reader(forecasts.forecast_section(dataclasses.replace(inversion, fits=fits))).text
+    assert "the 32 most frequent of 100 kinds are drawn" in section
+
+
+def test_names_of_bins_tell_them_apart():
+    labels = ("A + 3 B (1, 1, 1.73)", "A + 4 B (1, 1, 1, 1.73, 1.73, 2)", "A + 2 B (1, 1) #2", "A + 1 B", "odd (1, 1")
+    one = dataclasses.replace(forecast("one"), labels=labels[:3])
+    axes = draw_forecast(new_figure(4, 3).subplots(), {"P1": one})
+    shown = [tick.get_text() for tick in axes.get_xticklabels()]
+    assert shown == ["A + 3 B (1×2, 1.73)", "A + 4 B (1×3, 1.73×2, 2)", "A + 2 B (1×2) #2"]
+    other = draw_forecast(new_figure(4, 3).subplots(), {"P1": dataclasses.replace(one, labels=("e", *labels[3:]))})
+    assert [tick.get_text() for tick in other.get_xticklabels()] == ["e", *labels[3:]]
+
+
 def test_models_without_a_colour_get_different_ones():
     colours = model_colours(["random", "P1", "P3", "ising", "ising2", "potts"])
     assert len(set(colours.values())) == 6

@@ -231,9 +231,9 @@ def _number_of_sites(number: float, _: int | None) -> str:
     return f"{number:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def plain(name: str) -> str:
+def plain(name: str, *, longest: int = LONGEST) -> str:
     """Return a name for an axis: not read as a formula, and cut where it would leave no room."""
-    return literal(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
+    return literal(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
 def literal(text: str) -> str:

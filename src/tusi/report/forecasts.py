@@ -2,6 +2,7 @@
 
 from tusi.generative.prediction.forecast import Forecast
 from tusi.plot import draw_forecast, new_figure
+from tusi.plot.forecast import most_frequent
 from tusi.plot.inversion import model_colours
 from tusi.report.figures import figure_svg, styled
 from tusi.report.layout import table
@@ -12,6 +13,9 @@ from tusi.study.inversion import LEVEL, Inversion
 MOST_DRAWN = 12
 """Arrangements that are drawn; the table has them all."""
 
+FEW = 100
+"""Effective simulations below which a p-value is only rough."""
+
 
 def forecast_section(inversion: Inversion) -> Markup:
     """Return what the couplings fitted to all other arrangements predict of each."""
@@ -20,11 +24,13 @@ def forecast_section(inversion: Inversion) -> Markup:
     cards = []
     for i, (name, of_models) in enumerate(list(forecasts.items())[:MOST_DRAWN]):
         with styled():
-            figure = new_figure(10.0, 2.9)
+            figure = new_figure(10.0, 3.4)
             draw_forecast(figure.add_subplot(), of_models)
         svg = figure_svg(figure, key=f"forecast-{i}", label=f"Clusters of {name}, predicted and observed")
         n_clusters = round(float(next(iter(of_models.values())).observed.sum()))
-        caption = joined(element("b", name), f": {whole(n_clusters)} clusters. ", _outcomes(of_models))
+        n_bins, n_drawn = len(next(iter(of_models.values())).labels), len(most_frequent(of_models))
+        drawn = f", the {n_drawn} most frequent of {n_bins} kinds are drawn" if n_drawn < n_bins else ""
+        caption = joined(element("b", name), f": {whole(n_clusters)} clusters{drawn}. ", _outcomes(of_models))
         cards.append(element("figure", svg, element("figcaption", caption), class_="wide"))
     colours = model_colours(names)
     marks = [
@@ -41,8 +47,10 @@ def forecast_section(inversion: Inversion) -> Markup:
         "uncertainty of the couplings allow. The scale is a square root."
     )
     names_of_clusters = (
-        "A cluster is named by its centre and by how many neighbours are of each species but the first; numbers in "
-        "brackets are distances between neighbours of the last species, where their places tell clusters apart."
+        "A cluster is named by its centre and by how many neighbours are of each species but the first. Where that "
+        "does not tell clusters apart, the distances between neighbours of the last species stand in brackets, in "
+        "units of the distance between nearest sites: 1×2 for two pairs at distance 1; where that does not either, they "
+        "are numbered."
     )
     parts = [
         element("p", lead, class_="lead"),
@@ -67,8 +75,13 @@ def _by_arrangement(inversion: Inversion) -> dict[str, dict[str, Forecast]]:
 
 def _outcomes(of_models: dict[str, Forecast]) -> Markup:
     """Return the p-value of each model."""
-    said = (f"p = {p_value(one.p_value)} by {name}".replace("= <", "<") for name, one in of_models.items())
+    said = (f"p = {_rough_p(one)} by {name}".replace("= <", "<").replace("= ≈", "≈") for name, one in of_models.items())
     return joined(f"{', '.join(said)}.")
+
+
+def _rough_p(forecast: Forecast) -> str:
+    """Return the p-value, marked where few simulations stand behind it."""
+    return "≈ " * (forecast.effective_sample_size < FEW) + p_value(forecast.p_value)
 
 
 def _table(names: list[str], forecasts: dict[str, dict[str, Forecast]]) -> Markup:
@@ -86,13 +99,13 @@ def _table(names: list[str], forecasts: dict[str, dict[str, Forecast]]) -> Marku
             reject = " reject" if one.p_value < LEVEL else ""
             cells += [
                 element("td", fixed(one.squared_distance, 4)),
-                element("td", p_value(one.p_value), class_=f"calibrated{reject}"),
+                element("td", _rough_p(one), class_=f"calibrated{reject}"),
             ]
         rows.append(element("tr", *cells))
     text = (
         "S² is the squared statistical distance between predicted and observed clusters; p how often arrangements that "
         f"the model makes lie at least as far from its prediction. Values of p below {LEVEL:g} are red: the couplings "
-        "of the others do not carry over."
+        f"of the others do not carry over. ≈ where fewer than {FEW} effective simulations stand behind p."
     )
     head = ["arrangement", *["S²", "p"] * len(names)]
     return table(head, rows, caption=text, groups=element("tr", *groups))

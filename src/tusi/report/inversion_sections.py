@@ -70,7 +70,7 @@ def _rows_of(fit: ModelFit) -> list[tuple[str, ...]]:
                 name,
                 with_error(float(estimate.value[k]), error),
                 span(low, high, digits_for(error)),
-                fixed(simulated, digits_for(simulated)),
+                fixed(simulated, digits_for(simulated)) if simulated else _DASH,
                 fixed(estimate.r_hat, 2),
                 whole(round(estimate.effective_sample_size)) if np.isfinite(estimate.effective_sample_size) else _DASH,
                 clusters,
