@@ -20,6 +20,7 @@ nitpicky = False
 html_theme = "sphinx_book_theme"
 html_title = "tusi"
 html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_theme_options = {"show_toc_level": 2, "home_page_in_toc": True}
 html_copy_source = False
 
