@@ -49,7 +49,7 @@ def forecast_section(inversion: Inversion) -> Markup:
     names_of_clusters = (
         "A cluster is named by its centre and by how many neighbours are of each species but the first. Where that "
         "does not tell clusters apart, the distances between neighbours of the last species stand in brackets, in "
-        "units of the distance between nearest sites: 1×2 for two pairs at distance 1; where that does not either, they "
+        "units of the distance between nearest sites: 1×2 for two pairs at distance 1; where that does not, they "
         "are numbered."
     )
     parts = [
