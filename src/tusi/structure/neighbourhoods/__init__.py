@@ -4,16 +4,21 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "CrystallographySettings": "crystallography",
     "Delaunay": "rules",
     "LatticeSteps": "rules",
+    "LocalCrystallography": "crystallography",
     "Nearest": "rules",
     "NeighbourRule": "rules",
+    "NeighbourhoodComponents": "components",
     "Neighbourhoods": "vectors",
     "Voronoi": "rules",
     "Within": "rules",
     "find_neighbours": "rules",
+    "local_crystallography": "crystallography",
     "nearest_steps": "steps",
     "neighbourhoods": "vectors",
+    "principal_components": "components",
     "tessellate": "tessellation",
 }
 

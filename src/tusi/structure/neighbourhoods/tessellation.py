@@ -88,6 +88,30 @@ def tessellate(position: Float[np.ndarray, "atom 2"]) -> Tessellation:
     )
 
 
+def inside_hull(
+    place: Float[np.ndarray, "place 2"], position: Float[np.ndarray, "atom 2"]
+) -> Bool[np.ndarray, " place"]:
+    """Return which places lie inside the convex hull of atoms; none where the atoms lie on a line.
+
+    Parameters
+    ----------
+    place, position
+        (y, x), finite.
+
+    Examples
+    --------
+    >>> inside_hull(np.array([[0.4, 0.4], [2.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])).tolist()
+    [True, False]
+    """
+    if _along_line(position) is not None:
+        return np.zeros(len(place), bool)
+    planes = spatial.ConvexHull(position).equations
+    inside = np.ones(len(place), bool)
+    for plane in planes:
+        inside &= place @ plane[:2] + plane[2] <= 0
+    return inside
+
+
 def _along_line(position: Float[np.ndarray, "atom 2"]) -> Int[np.ndarray, " atom"] | None:
     """Return the order of the atoms along a line, or `None` where they do not lie on one."""
     if len(position) < 2:

@@ -12,6 +12,7 @@ from tusi.errors import InputError
 from tusi.structure.neighbourhoods.references import match_slots
 from tusi.structure.neighbourhoods.rules import LatticeSteps, Nearest, NeighbourRule, find_neighbours, usable_atoms
 from tusi.structure.neighbourhoods.steps import Step, by_steps, nearest_steps, step_vectors
+from tusi.structure.neighbourhoods.tessellation import inside_hull
 from tusi.units import LENGTH_UNITS
 
 
@@ -93,6 +94,23 @@ class Neighbourhoods(Record):
     def displacement(self) -> Float[np.ndarray, "centre slot 2"]:
         """Each vector minus the ideal one of its slot, in `length_unit`; NaN where it is missing."""
         return self.vector - self.reference
+
+    @property
+    def empty(self) -> Bool[np.ndarray, "centre slot"]:
+        """Which slots are empty though in view: there are atoms of the image farther out in that direction.
+
+        The place half a step beyond the missing neighbour must lie inside the convex hull of the image's atoms.
+        """
+        found = np.zeros(self.neighbour.shape, bool)
+        for image in np.unique(self.image):
+            rows = np.flatnonzero(self.image == image)
+            missing = self.missing[rows]
+            neighbour = (self.position[rows][:, None] + self.vector[rows])[~missing]
+            beyond = (self.position[rows][:, None] + 1.5 * self.reference)[missing]
+            here = np.zeros(missing.shape, bool)
+            here[missing] = inside_hull(beyond, np.concatenate([self.position[rows], neighbour]))
+            found[rows] = here
+        return found
 
     def differences(self, values: Float[np.ndarray, "atom *component"]) -> Float[np.ndarray, "centre slot *component"]:
         """Return the value of each neighbour minus that of the centre, NaN where it is missing.
