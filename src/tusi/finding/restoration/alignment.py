@@ -1,0 +1,155 @@
+"""First guesses: whole-frame shifts that agree with all other frames, and the steady drift of a set of scan angles."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import ndimage
+
+from tusi.finding.restoration.frames import FrameSource
+from tusi.numerics.shift_search import ShiftSearch, normalised_transform
+
+N_SWEEPS = 3
+"""After the first pass each frame is compared with all others so often."""
+
+CHANCE = 6.0
+"""A shift counts when its log likelihood ratio exceeds what the best of all shifts reaches by chance by this much."""
+
+PATCH = 256
+"""Side of the middle of the frames in which steady drift is first looked for, in pixels."""
+
+STEP = 5.0
+"""Drifts are tried in steps that move the frame's ends apart by this much, in pixels."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Alignment:
+    """Where each frame lies on the reference.
+
+    Attributes
+    ----------
+    shift
+        (y, x) by which the frame must be moved, in pixels; the mean of the frames that overlap is zero.
+    overlaps
+        Whether the frame agrees with the others by more than chance.
+    """
+
+    shift: Float[np.ndarray, "frame 2"]
+    overlaps: Bool[np.ndarray, " frame"]
+
+
+def align_frames(source: FrameSource, skipped: list[int]) -> Alignment:
+    """Return shifts for which the sum of all pairwise agreements is largest.
+
+    Correlation is linear, so that a frame agrees with the sum of all other frames as much as with each of them
+    together: every sweep moves each frame to where it agrees best with all others. On a periodic lattice many shifts
+    agree nearly as well; a frame that one neighbour puts a lattice vector away is put back by all the others.
+    """
+    search = ShiftSearch(source.shape)
+    n_y, n_x = search.padded
+    shift = np.zeros((len(source), 2))
+    evidence = np.zeros(len(source))
+    total, overlap = np.zeros_like(search.window), np.zeros_like(search.window)
+    placed: set[int] = set()
+    for sweep in range(1 + N_SWEEPS):
+        before = shift.copy()
+        for frame, image in enumerate(source):
+            if frame in skipped:
+                continue
+            transform = normalised_transform(image)
+            if frame in placed:
+                total -= search.shifted(transform, shift[frame])
+                overlap -= search.shifted(search.window, shift[frame])
+                placed.remove(frame)
+            if placed:
+                shift[frame], evidence[frame] = search.best(search.evidence(transform, total, overlap))
+            if sweep or not placed or evidence[frame] > CHANCE + np.log(n_y * n_x):
+                total += search.shifted(transform, shift[frame])
+                overlap += search.shifted(search.window, shift[frame])
+                placed.add(frame)
+        if sweep and np.abs(shift - before).max() < 0.5:
+            break
+    overlaps = evidence > CHANCE + np.log(n_y * n_x)
+    overlaps[skipped] = False
+    return Alignment(shift=shift - shift[overlaps].mean(axis=0) if overlaps.any() else shift, overlaps=overlaps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class SteadyDrift:
+    """The steady drift that makes frames of different scan angles agree best.
+
+    Attributes
+    ----------
+    velocity
+        (y, x), in pixels per row.
+    shift
+        (y, x) by which each frame must be moved once drift is undone, in pixels; the mean is zero.
+    evidence
+        Log likelihood ratio of each frame's agreement with the first.
+    least_evidence
+        What chance alone may reach.
+    """
+
+    velocity: Float[np.ndarray, " 2"]
+    shift: Float[np.ndarray, "frame 2"]
+    evidence: Float[np.ndarray, " frame"]
+    least_evidence: float
+
+
+def find_steady_drift(
+    frames: list[Float[np.ndarray, "row column"]], turns: list[Float[np.ndarray, "2 2"]], *, most_drift: float
+) -> SteadyDrift:
+    """Return the drift, common to all frames, at which they agree best.
+
+    All drifts up to `most_drift` (pixels per row) are tried on the middle of the frames; it is then doubled in size
+    until it is the whole frame, each time with smaller steps around the best drift so far.
+    """
+    best, span = np.zeros(2), most_drift
+    largest = max(frames[0].shape)
+    size = min(PATCH, largest)
+    while True:
+        step = STEP / size
+        n = int(np.ceil(span / step))
+        found = [
+            _agreement(frames, turns, best + step * np.array([i, j]), size)
+            for i in range(-n, n + 1)
+            for j in range(-n, n + 1)
+        ]
+        choice = max(found, key=lambda one: one.evidence.sum())
+        best, span = choice.velocity, step / 2
+        if size >= largest:
+            return choice
+        size = min(2 * size, largest)
+
+
+def _agreement(
+    frames: list[np.ndarray], turns: list[np.ndarray], velocity: Float[np.ndarray, " 2"], size: int
+) -> SteadyDrift:
+    """Return how well the middles of the frames agree once this drift is undone, on a grid of half the size."""
+    shape = tuple(min(size, n) // 2 for n in frames[0].shape)
+    search = ShiftSearch((shape[0], shape[1]))
+    transforms = [
+        normalised_transform(_undrifted(frame, turn, velocity, shape)) for frame, turn in zip(frames, turns, strict=True)
+    ]
+    shift, evidence = np.zeros((len(frames), 2)), np.zeros(len(frames))
+    for number, transform in enumerate(transforms[1:], start=1):
+        shift[number], evidence[number] = search.best(search.evidence(transform, transforms[0], search.window))
+    chance = CHANCE + np.log(4 * shape[0] * shape[1])
+    return SteadyDrift(
+        velocity=velocity, shift=2 * (shift - shift.mean(axis=0)), evidence=evidence, least_evidence=float(chance)
+    )
+
+
+def _undrifted(
+    frame: Float[np.ndarray, "row column"],
+    turn: Float[np.ndarray, "2 2"],
+    velocity: Float[np.ndarray, " 2"],
+    shape: tuple[int, ...],
+) -> Float[np.ndarray, "y x"]:
+    """Return the middle of a frame in the reference's axes, at every other pixel, smoothed accordingly."""
+    forward = turn + np.stack([velocity, np.zeros(2)], axis=1)
+    backward = 2 * np.linalg.inv(forward)
+    centre = 0.5 * (np.array(frame.shape) - 1)
+    offset = centre - backward @ (0.5 * (np.array(shape) - 1))
+    smooth = ndimage.uniform_filter(frame, 2, mode="nearest", origin=0)
+    return ndimage.affine_transform(smooth, backward, offset=offset, output_shape=shape, order=1, cval=frame.mean())

@@ -1,0 +1,114 @@
+"""What restoration returns."""
+
+import dataclasses
+from typing import ClassVar
+
+import numpy as np
+import xarray as xr
+from jaxtyping import Float
+
+from tusi.data import Atoms, NoiseModel, pixel_size_of
+from tusi.finding.restoration.displacement import ScanDisplacement
+from tusi.finding.restoration.reference import Reference
+from tusi.finding.restoration.scan import covered_by_all
+from tusi.finding.restoration.solving import Solution
+
+ONE_FRAME = "one frame cannot tell strain from drift"
+COMMON = (
+    "what all frames have in common cannot be seen by comparing them: a distortion of the scan that repeats in every "
+    "frame, and the drift within a frame, remain in the mean image"
+)
+PAIRED = (
+    "drift is told from strain because the slow axes differ; a distortion of the scan that turns with it and is the "
+    "same in every image is not"
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Restoration:
+    """The mean of all frames, each put where it belongs, and what is known about where that is.
+
+    Attributes
+    ----------
+    image
+        The mean where every used frame was seen, in the frames' signal units; its coordinates are those of the first
+        frame (of the mean frame, for a stack).
+    noise
+        The noise of that image, for `find_atoms`.
+    displacement
+        Where each frame's pixels were recorded, with covariance.
+    resolved
+        Whether drift is resolved by different scan angles, or the frames were only compared with their mean.
+    warnings
+        What a reader should know before trusting this.
+    """
+
+    format_name: ClassVar[str] = "restoration"
+
+    image: xr.DataArray
+    noise: NoiseModel
+    displacement: ScanDisplacement
+    resolved: bool
+    warnings: tuple[str, ...] = ()
+
+    def with_registration(self, atoms: Atoms, *, width: float) -> Atoms:
+        """Return atoms found in `image` with the uncertainty of the restoration added to their covariance.
+
+        For scan angles that resolve the drift it is the covariance of the mean displacement of all frames. In a stack
+        the frames' errors cancel in the mean, whose distortion is the reference by definition, and nothing is added.
+
+        Parameters
+        ----------
+        atoms
+            Atoms in the length unit of `image`.
+        width
+            Standard deviation of their spots, in pixels (`Finding.spot_width`).
+        """
+        added = self.registration_covariance(atoms.position, width=width)
+        return dataclasses.replace(atoms, covariance=atoms.covariance + added)
+
+    def registration_covariance(
+        self, position: Float[np.ndarray, "point 2"], *, width: float
+    ) -> Float[np.ndarray, "point 2 2"]:
+        """Return the covariance that the restoration adds to points of `image`; see `with_registration`."""
+        total = np.zeros((len(position), 2, 2))
+        if not self.resolved:
+            return total
+        scale = pixel_size_of(self.image)
+        used = np.flatnonzero(self.displacement.flags == 0)
+        doses = self.displacement.dose[used]
+        for frame, share in zip(used, doses / doses.sum(), strict=True):
+            pixel = self.displacement.to_frame(int(frame), position / scale)
+            total += share**2 * self.displacement.to_reference(int(frame), pixel, width=width)[1]
+        return total * scale**2
+
+
+def finish(solution: Solution, grid: xr.DataArray, *, noise: NoiseModel, displacement: ScanDisplacement) -> Restoration:
+    """Assemble the result from the last pass; `grid` is a frame whose coordinates the image takes."""
+    reference, dose = solution.reference, float(displacement.dose[solution.used].sum())
+    rows, columns = covered_by_all(reference.coverage, int(solution.used.sum()))
+    image = grid.isel(y=rows, x=columns).copy(data=reference.image[rows, columns])
+    resolved = len(np.unique(displacement.scan_angle[solution.used] % 180.0)) > 1
+    notes = (PAIRED if resolved else COMMON,)
+    if not solution.converged:
+        notes += ("the displacements still moved when it was stopped",)
+    if not solution.used.all():
+        notes += (f"{int((~solution.used).sum())} of {len(solution.used)} frames do not agree with the others",)
+    return Restoration(
+        image=image,
+        noise=_noise_of_mean(noise, reference, dose),
+        displacement=displacement,
+        resolved=resolved,
+        warnings=notes,
+    )
+
+
+def _noise_of_mean(noise: NoiseModel, reference: Reference, dose: float) -> NoiseModel:
+    """Return the noise of a pixel of the mean image; interpolation trades variance for correlation."""
+    left = min(reference.noise_left, 1.0)
+    return NoiseModel(
+        gain=noise.gain * left / dose,
+        offset=noise.offset,
+        read_variance=noise.read_variance * left / dose,
+        correlation_area=noise.correlation_area / left,
+    )
