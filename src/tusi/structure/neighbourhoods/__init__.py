@@ -14,6 +14,7 @@ _HOMES = {
     "Neighbourhoods": "vectors",
     "Voronoi": "rules",
     "Within": "rules",
+    "bond_statistics": "statistics",
     "find_neighbours": "rules",
     "local_crystallography": "crystallography",
     "nearest_steps": "steps",

@@ -22,6 +22,8 @@ class Tessellation:
         Length of the edge.
     border
         Length of the border that the Voronoi cells of the two atoms share; infinite on the hull.
+    middle
+        (y, x) of the middle of that border; NaN on the hull.
     area
         Area of the Voronoi cell of each atom.
     bounded
@@ -31,6 +33,7 @@ class Tessellation:
     pair: Int[np.ndarray, "edge 2"]
     length: Float[np.ndarray, " edge"]
     border: Float[np.ndarray, " edge"]
+    middle: Float[np.ndarray, "edge 2"]
     area: Float[np.ndarray, " atom"]
     bounded: Bool[np.ndarray, " atom"]
 
@@ -58,6 +61,7 @@ def tessellate(position: Float[np.ndarray, "atom 2"]) -> Tessellation:
             pair=pair,
             length=np.linalg.norm(position[pair[:, 0]] - position[pair[:, 1]], axis=1),
             border=np.full(len(pair), np.inf),
+            middle=np.full((len(pair), 2), np.nan),
             area=np.full(n_atoms, np.nan),
             bounded=np.zeros(n_atoms, bool),
         )
@@ -66,14 +70,16 @@ def tessellate(position: Float[np.ndarray, "atom 2"]) -> Tessellation:
     corner = triangulation.simplices.astype(np.int64)
     triangle = np.arange(len(corner))
     opposite = triangulation.neighbors
-    pairs, borders = [], []
+    pairs, borders, middles = [], [], []
     centre = _circumcentres(position[corner] - origin)
     for k in range(3):
         across = opposite[:, k]
         once = (across < 0) | (across > triangle)
         pairs.append(corner[once][:, [(k + 1) % 3, (k + 2) % 3]])
-        gap = np.linalg.norm(centre[once] - centre[across[once]], axis=1)
-        borders.append(np.where(across[once] < 0, np.inf, gap))
+        here, there = centre[once], centre[across[once]]
+        outside = across[once] < 0
+        borders.append(np.where(outside, np.inf, np.linalg.norm(here - there, axis=1)))
+        middles.append(np.where(outside[:, None], np.nan, origin + (here + there) / 2))
     pair = np.concatenate(pairs)
     border = np.concatenate(borders)
     area = _cell_areas(position[corner] - origin, corner, n_atoms)
@@ -83,6 +89,7 @@ def tessellate(position: Float[np.ndarray, "atom 2"]) -> Tessellation:
         pair=pair,
         length=np.linalg.norm(position[pair[:, 0]] - position[pair[:, 1]], axis=1),
         border=border,
+        middle=np.concatenate(middles),
         area=np.where(bounded, area, np.nan),
         bounded=bounded,
     )
