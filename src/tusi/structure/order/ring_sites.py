@@ -22,7 +22,7 @@ class OffCentreSites:
     n_sites
         Numbers of sites that were compared; 1 is a normal cloud.
     probability
-        Of each number, equal beforehand, by the Bayesian information criterion.
+        Of each number, equal beforehand, by the Bayesian information criterion. A cloud may be round or of any shape.
     radius
         Distance of the sites from the centre for each number, in the length unit; 0 for one site.
     angle
@@ -71,16 +71,22 @@ def fit_off_centre_sites(
 def _fit_cloud(
     displacement: Float[np.ndarray, "row 2"], covariance: Float[np.ndarray, "row 2 2"]
 ) -> tuple[float, float, float, float]:
-    """Return the criterion of a normal cloud of any shape, and its width."""
+    """Return the criterion of a normal cloud, round or of any shape, and its width."""
     scale = float(displacement.std()) or 1.0
+
+    def round_loss(root: np.ndarray) -> float:
+        return -float(_log_density(displacement, covariance + (scale * root[0]) ** 2 * np.eye(2)).sum())
 
     def loss(root: np.ndarray) -> float:
         factor = np.array([[root[0], 0.0], [root[1], root[2]]]) * scale
-        return -_log_density(displacement, covariance + factor @ factor.T).sum()
+        return -float(_log_density(displacement, covariance + factor @ factor.T).sum())
 
-    best = minimize(loss, [0.5, 0.0, 0.5], method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-2})
-    width = float(np.sqrt((best.x**2).sum() / 2) * scale)
-    return 2 * float(best.fun) + 3 * np.log(len(displacement)), 0.0, 0.0, width
+    fits = []
+    for function, start in ((round_loss, [0.5]), (loss, [0.5, 0.0, 0.5])):
+        best = minimize(function, start, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-2})
+        size = np.sqrt((best.x**2).sum() / min(len(start), 2)) * scale
+        fits.append((2 * float(best.fun) + len(start) * np.log(len(displacement)), 0.0, 0.0, float(size)))
+    return min(fits)
 
 
 def _fit_ring(

@@ -11,6 +11,9 @@ from tusi.inference.resampling import resampling_p_value
 from tusi.structure.order.shells import lattice_shells
 from tusi.structure.order.stencils import atoms_at_steps, check_registered
 
+SHELLS_BEYOND = 2
+"""Contributions of sites are taken as correlated up to so many shells beyond the last one asked for."""
+
 LEAST_RELIABILITY = 0.05
 """Species that probabilities tell apart worse than this (share of their variance) have no order parameter."""
 
@@ -67,9 +70,9 @@ def short_range_order(
     The covariance of the species of two sites is averaged over the pairs of a shell and put over c_A c_B. Uncertain
     species pull it toward zero; the share of their variance that the probabilities hold is known from the
     probabilities themselves and divided out, which assumes that they are calibrated and given for each site by
-    itself. Standard errors add up the pairs' contributions to the estimate over sites that lie within reach of each
-    other, so correlation beyond the largest shell is not in them. The tests deal out the probabilities again over the
-    sites of the window, whose shape and missing sites stay as they are.
+    itself. Standard errors add up the pairs' contributions to the estimate over sites that lie up to two shells beyond
+    the last; they are too small where order reaches much further, as near a transition. The tests deal out the
+    probabilities again over the sites of the window, whose shape and missing sites stay as they are.
 
     Parameters
     ----------
@@ -116,7 +119,8 @@ def short_range_order(
     check_registered(atoms, lattice)
     if not atoms.species:
         raise InputError("atoms", expected="species probabilities", got="none", then="Call `classify_species` first.")
-    probability, pairs = _labelled_pairs(atoms, lattice, basis_site=basis_site, n_shells=n_shells)
+    probability, near = _labelled_pairs(atoms, lattice, basis_site=basis_site, n_shells=n_shells + SHELLS_BEYOND)
+    pairs = near[:n_shells]
     fraction = probability.mean(axis=0)
     away = probability - fraction
     sharpen = _sharpening(probability)
@@ -126,7 +130,7 @@ def short_range_order(
         parameter = -covariance / scale
         error = np.array(
             [
-                _standard_error(away, pair, (one, fraction), sharpen=sharpen, first=pairs[0])
+                _standard_error(away, pair, (one, fraction), sharpen=sharpen, near=near)
                 for pair, one in zip(pairs, covariance, strict=True)
             ]
         )
@@ -213,12 +217,12 @@ def _standard_error(
     measured: tuple[Float[np.ndarray, "species species_"], Float[np.ndarray, " species"]],
     *,
     sharpen: Float[np.ndarray, "species species_"],
-    first: Int[np.ndarray, "pair 2"],
+    near: list[Int[np.ndarray, "pair 2"]],
 ) -> Float[np.ndarray, "species species_"]:
     """Return the standard error of -covariance / (c_A c_B).
 
     Each site's influence on the estimate is half that of its pairs plus that through the composition; influences of
-    nearest neighbours are taken as correlated.
+    sites near each other are taken as correlated.
     """
     covariance, fraction = measured
     n_sites, n_species = away.shape
@@ -231,5 +235,6 @@ def _standard_error(
     influence = flat.reshape(n_sites, n_species, n_species) / max(len(pair), 1)
     share = sharp / fraction / n_sites
     influence = influence - covariance * (share[:, :, None] + share[:, None, :])
-    square = (influence**2).sum(axis=0) + 2 * (influence[first[:, 0]] * influence[first[:, 1]]).sum(axis=0)
-    return np.sqrt(np.maximum(square, (influence**2).sum(axis=0))) / np.outer(fraction, fraction)
+    own = (influence**2).sum(axis=0)
+    shared = sum((influence[pair[:, 0]] * influence[pair[:, 1]]).sum(axis=0) for pair in near)
+    return np.sqrt(np.maximum(own + 2 * shared, own)) / np.outer(fraction, fraction)
