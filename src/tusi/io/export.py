@@ -54,7 +54,7 @@ def write_atoms(atoms: Atoms, path: str | os.PathLike) -> Path:
     writer = writers.get(path.suffix.lower())
     if writer is None:
         raise InputError("path", expected="a name that ends in .csv or .xyz", got=str(path))
-    _write_whole(path, writer(atoms))
+    write_whole(path, writer(atoms))
     return path
 
 
@@ -93,7 +93,7 @@ def _xyz(atoms: Atoms) -> str:
     return "\n".join(lines or ["0", ""]) + "\n"
 
 
-def _write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write to a temporary name and rename; remove the temporary file when that fails."""
     temporary = None
     try:

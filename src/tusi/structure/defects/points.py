@@ -23,7 +23,7 @@ LEAST_REPORTED = 0.01
 """Defects less probable than this are not reported."""
 
 N_FRACTIONS = 60
-"""Fractions of foreign columns on a sublattice over which probabilities are averaged."""
+"""Fractions of foreign columns, or of interstitials, over which probabilities are averaged."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -121,8 +121,14 @@ def _empty_site(
 
 
 def find_interstitials(frame: CrystalFrame, claims: SiteClaims, *, atoms: Atoms, domain: int) -> list[Defect]:
-    """Return the atoms that sit on no site: those whose site is taken, and those too far from the only one left."""
-    probability = claims.pair_probability * claims.judged * atoms.presence_probability[frame.atom]
+    """Return the atoms that sit on no site: those whose site is taken, and those too far from the only one left.
+
+    Finding expects an atom in every site's area; off the sites they are rare. The odds that one is there at all are
+    multiplied by the rate of interstitials, and averaged over what the candidates together say about that rate.
+    """
+    off_site = claims.pair_probability * claims.judged
+    off_site = off_site * _there_at_all(atoms.presence_probability[frame.atom], off_site)
+    probability = np.where(np.isfinite(off_site), off_site, 0.0)
     return [
         Defect(
             kind=DefectKind.INTERSTITIAL,
@@ -135,6 +141,18 @@ def find_interstitials(frame: CrystalFrame, claims: SiteClaims, *, atoms: Atoms,
         )
         for row in np.flatnonzero(probability >= LEAST_REPORTED)
     ]
+
+
+def _there_at_all(
+    presence: Float[np.ndarray, " atom"], off_site: Float[np.ndarray, " atom"]
+) -> Float[np.ndarray, " atom"]:
+    """Return the probability that each atom is there, were it an interstitial."""
+    odds = presence / np.maximum(1 - presence, 1e-9)
+    rate = np.geomspace(0.1 / max(len(presence), 1), 0.5, N_FRACTIONS)
+    candidate = odds[off_site > 0.5]
+    evidence = np.log1p(candidate[:, None] * rate).sum(axis=0) - rate * len(presence)
+    weight = np.exp(evidence - evidence.max())
+    return (odds[:, None] * rate / (1 + odds[:, None] * rate)) @ (weight / weight.sum())
 
 
 def empty_sites(
