@@ -3,9 +3,12 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from tusi.numerics.noisy_mixture import expectation_step
+
+SURE_ERROR = 1.0
+"""Variance of a score up to which a row helps to start a fit."""
 
 N_STARTS, START_STEPS = 6, 12
 MOST_STEPS, TOLERANCE = 300, 1e-3
@@ -113,21 +116,24 @@ def fit_mixture(data: MixtureData, *, n_classes: int, rng: np.random.Generator) 
 
 def _start(data: MixtureData, n_classes: int, rng: np.random.Generator) -> ClassMixture:
     """Draw class centres far from each other and give each row to the nearest."""
-    feature = np.concatenate([data.score, 2.0 * data.empty], axis=1)
-    centre = [feature[rng.integers(len(feature))]]
-    for _ in range(n_classes - 1):
-        gap = np.min([((feature - one) ** 2).sum(axis=1) for one in centre], axis=0)
-        chance = gap / gap.sum() if gap.sum() > 0 else np.full(len(gap), 1 / len(gap))
-        centre.append(feature[rng.choice(len(feature), p=chance)])
-    for _ in range(3):
-        owner = np.argmin([((feature - one) ** 2).sum(axis=1) for one in centre], axis=0)
-        centre = [feature[owner == k].mean(axis=0) if (owner == k).any() else centre[k] for k in range(n_classes)]
     n_dimensions = data.score.shape[1]
-    total = np.cov(data.score.T).reshape(n_dimensions, n_dimensions)
+    sure = _sure_rows(data.error)
+    feature = np.concatenate([data.score, data.empty], axis=1)
+    centre = [feature[rng.choice(sure)]]
+    for _ in range(n_classes - 1):
+        gap = np.min([((feature[sure] - one) ** 2).sum(axis=1) for one in centre], axis=0)
+        chance = gap / gap.sum() if gap.sum() > 0 else np.full(len(gap), 1 / len(gap))
+        centre.append(feature[rng.choice(sure, p=chance)])
+    for _ in range(4):
+        owner = np.argmin([((feature - one) ** 2).sum(axis=1) for one in centre], axis=0)
+        for k in np.unique(owner[sure]):
+            centre[k] = feature[sure][owner[sure] == k].mean(axis=0)
+    total = np.cov(data.score[sure].T).reshape(n_dimensions, n_dimensions)
     near = (np.arange(n_classes) == owner[:, None]) * 0.98
     probability = np.concatenate([near, np.full((len(feature), 1), 0.02)], axis=1)
-    spread = np.stack([total / n_classes] * n_classes + [OUTLIER_WIDTH**2 * total])
-    mean = np.stack([one[:n_dimensions] for one in centre] + [data.score.mean(axis=0)])
+    probability = (probability + 1e-3) / (1 + 1e-3 * (n_classes + 1))
+    spread = np.stack([total / n_classes**2] * n_classes + [OUTLIER_WIDTH**2 * total])
+    mean = np.stack([one[:n_dimensions] for one in centre] + [data.score[sure].mean(axis=0)])
     return ClassMixture(
         fraction=probability.mean(axis=0),
         mean=mean,
@@ -136,6 +142,12 @@ def _start(data: MixtureData, n_classes: int, rng: np.random.Generator) -> Class
         probability=probability,
         log_likelihood=-np.inf,
     )
+
+
+def _sure_rows(error: Float[np.ndarray, "row dimension dimension"]) -> Int[np.ndarray, " row"]:
+    """Return the rows whose scores are known well, at least half of them: those that miss few neighbours."""
+    size = np.trace(error, axis1=1, axis2=2)
+    return np.flatnonzero(size <= max(float(np.median(size)), SURE_ERROR * error.shape[1]))
 
 
 def _maximise(data: MixtureData, fit: ClassMixture, n_steps: int) -> ClassMixture:
