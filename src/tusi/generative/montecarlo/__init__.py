@@ -24,6 +24,7 @@ __all__ = [
     "Exchange",
     "HeatBath",
     "PackedIsing",
+    "Rungs",
     "Sampler",
     "Samples",
     "SamplingPlan",
@@ -31,6 +32,7 @@ __all__ = [
     "Tempering",
     "Wolff",
     "draw_samples",
+    "temper",
 ]
 
 
@@ -39,3 +41,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for those who press TAB."""
+    return list(__all__)
