@@ -1,0 +1,125 @@
+"""Plane groups: their probabilities in a window, where on the image each is probable, how large a window must be."""
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tusi.data.descriptors import Descriptors
+from tusi.errors import InputError
+from tusi.plot.canvas import bare, tidy
+from tusi.plot.palette import INK, RULE, SOFT
+from tusi.structure.symmetry.alternatives import AlternativePosterior
+from tusi.structure.symmetry.posterior import SymmetryPosterior
+from tusi.structure.symmetry.resolution import DECISIVE, WindowSizes
+
+POSTERIOR = "#2f7cc4"
+"""Colour of what is believed after the data."""
+
+GROUP_COLOURS = (
+    "#2f7cc4",
+    "#e0633a",
+    "#4a9a5b",
+    "#9a6fc0",
+    "#b8902a",
+    "#3a9a8f",
+    "#c05a7e",
+    "#6d7f2e",
+)
+"""Colours of groups one after the other, the most frequent first."""
+
+
+def draw_groups(axes: Axes, posterior: SymmetryPosterior | AlternativePosterior) -> Axes:
+    """Draw the probability of each group or alternative as a bar, and a mark where it stood before the data.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    posterior
+        Probabilities of the plane groups, or of declared alternatives.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`.
+    """
+    names = posterior.groups if isinstance(posterior, SymmetryPosterior) else posterior.names
+    place = np.arange(len(names))
+    axes.bar(place, posterior.probability, width=0.72, color=POSTERIOR, label="posterior")
+    axes.hlines(posterior.prior, place - 0.42, place + 0.42, color=INK, linewidth=1.1, label="prior")
+    axes.set_xticks(place, labels=list(names), rotation=60 if len(names) > 6 else 0)
+    axes.set_xlim(-0.7, len(names) - 0.3)
+    axes.set_ylim(0, 1.02)
+    axes.set_ylabel("probability")
+    axes.legend(frameon=False, loc="upper left", labelcolor=INK)
+    return tidy(axes, grid="y")
+
+
+def draw_symmetry_map(axes: Axes, table: Descriptors, *, group: str | None = None, size: float = 60.0) -> Axes:
+    """Draw a map of symmetry: the most probable group of each window, or the probability of one group.
+
+    A window is a square; where several groups compete it is pale, as its opacity is the probability that is drawn.
+
+    Parameters
+    ----------
+    axes
+        Where to draw, over `draw_image` or on empty axes; positions in the length unit of the map.
+    table
+        What `tusi.structure.symmetry.map_symmetry` returned.
+    group
+        A plane group; by default the most probable group of each window.
+    size
+        Area of a square, in points squared.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`.
+    """
+    groups = table.names[:-2]
+    if group is not None and group not in groups:
+        raise InputError("group", expected=f"one of {', '.join(groups)}", got=repr(group))
+    probability = table.select(groups).value
+    best = probability.argmax(axis=1) if group is None else np.full(len(table), groups.index(group))
+    shown = [int(k) for k in np.argsort(-np.bincount(best, minlength=len(groups)), kind="stable")]
+    for number, k in enumerate(shown):
+        here = best == k
+        if not here.any():
+            continue
+        colour = GROUP_COLOURS[min(number, len(GROUP_COLOURS) - 1)]
+        y, x = table.position[here].T
+        opacity = np.clip(probability[here, k], 0.0, 1.0)
+        axes.scatter(x, y, s=size, marker="s", color=colour, alpha=opacity, linewidth=0)
+        axes.scatter([], [], s=30, marker="s", color=colour, linewidth=0, label=groups[k])
+    axes.set_aspect("equal")
+    if axes.get_ylim()[0] < axes.get_ylim()[1]:
+        axes.invert_yaxis()
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), labelcolor=INK)
+    return bare(axes)
+
+
+def draw_window_sizes(axes: Axes, sizes: WindowSizes) -> Axes:
+    """Draw the expected log odds of the true group against each rival over the number of cells of the window.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    sizes
+        Expected odds.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`.
+    """
+    for number, (rival, odds) in enumerate(zip(sizes.rivals, sizes.log_odds.T, strict=True)):
+        colour = GROUP_COLOURS[number % len(GROUP_COLOURS)]
+        axes.plot(sizes.n_cells, odds, color=colour, linewidth=1.4, marker="o", markersize=3, label=f"against {rival}")
+    axes.axhline(0.0, color=SOFT, linewidth=0.7)
+    axes.axhspan(-DECISIVE, DECISIVE, color=RULE, alpha=0.5, linewidth=0)
+    axes.set_xscale("log")
+    axes.set_yscale("symlog", linthresh=10)
+    axes.set_xlabel("cells in the window")
+    axes.set_ylabel(f"expected log odds of {sizes.group}")
+    axes.legend(frameon=False, loc="upper left", labelcolor=INK)
+    return tidy(axes, grid="y")

@@ -1,0 +1,86 @@
+"""The exact symmetry of the structures that a group leaves invariant, and how probable each is beforehand."""
+
+import dataclasses
+import functools
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from tusi.structure.symmetry.mean_cells import MeanCell
+from tusi.structure.symmetry.operations import product_table, subgroups
+from tusi.structure.symmetry.plane_groups import PLANE_GROUPS, plane_group
+from tusi.structure.symmetry.prior import SymmetryPrior
+from tusi.structure.symmetry.strata import Stratum
+from tusi.structure.symmetry.structures import CrystalStructure, distort, draw_parent, group_of, site_groups_of
+
+_EXAMPLES = 3
+"""Structures drawn for each group to see which symmetry its structures have."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RealisedSymmetry:
+    """Plane group, point group about each site, and lattice translations per cell."""
+
+    group: str
+    site_groups: tuple[str, ...]
+    n_translations: int
+
+
+def realised_symmetry(stratum: Stratum, cell: MeanCell, species: Int[np.ndarray, " site"]) -> RealisedSymmetry:
+    """Return the exact symmetry of nearly all structures that a group leaves invariant.
+
+    It can exceed the group: two equal atoms, placed anyhow, have a twofold axis between them.
+
+    Parameters
+    ----------
+    stratum
+        The invariant structures.
+    cell
+        The observed cell.
+    species
+        Species of the sites, one for each orbit.
+    """
+    rng = np.random.default_rng(7)
+    free = stratum.directions[3:] @ rng.normal(0.0, 0.05, stratum.directions.shape[1])
+    fraction = cell.fraction + (stratum.point[3:] + free).reshape(-1, 2)
+    gram = cell.vectors @ (np.eye(2) + 0.05 * np.diag([1.0, -0.6]) + 0.03 * (1 - np.eye(2))) @ cell.vectors.T
+    rotation = stratum.rotation
+    mean = np.einsum("kba,bc,kcd->ad", rotation, gram, rotation) / len(rotation)
+    structure = CrystalStructure(vectors=np.linalg.cholesky(mean), fraction=fraction, species=species)
+    operations = structure.operations()
+    identity = (operations.rotation == np.eye(2, dtype=int)).all(axis=(1, 2))
+    return RealisedSymmetry(
+        group=group_of(operations, fraction),
+        site_groups=site_groups_of(operations),
+        n_translations=int(identity.sum()),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _group_prior(prior: SymmetryPrior, n_atoms: int) -> tuple[float, ...]:
+    rng = np.random.default_rng(11)
+    probability = dict.fromkeys(PLANE_GROUPS, 0.0)
+    for name, weight in prior.of_parents(n_atoms).items():
+        for _ in range(_EXAMPLES if prior.positions == "any" else 1):
+            share = weight / (_EXAMPLES if prior.positions == "any" else 1)
+            structure, made_with = draw_parent(plane_group(name), n_atoms, prior=prior, rng=rng)
+            broken = prior.broken if len(made_with) > 1 else 0.0
+            probability[structure.group] += share * (1 - broken)
+            members = subgroups(product_table(made_with))[:-1] if broken else ()
+            for group in members:
+                kept = distort(structure, made_with[group], scale=0.03 * structure.side, rng=rng)
+                probability[kept.group] += share * broken / len(members)
+    return tuple(probability.values())
+
+
+def group_prior(prior: SymmetryPrior, n_atoms: int) -> Float[np.ndarray, " group"]:
+    """Return the prior probability of each plane group as the exact group of a structure.
+
+    Parameters
+    ----------
+    prior
+        The law that structures come from.
+    n_atoms
+        Atoms in the cell, taken to be of one species.
+    """
+    return np.array(_group_prior(prior, n_atoms))
