@@ -16,7 +16,8 @@ from tusi.structure.defects.grains import middle_of, wall_segments
 from tusi.structure.defects.table import Defect, DefectKind
 
 LEAST_ORDER = 0.3
-"""Share of the variance of the composition that the local wave must explain for an alloy to count as ordered."""
+"""Share of the variance of the composition that the wave must explain around the median site for an alloy to count as
+ordered; a few foreign columns side by side reach it around themselves only."""
 
 SMALLEST_REGION = 8
 """Fewer sites than this in another phase are antisites, not a region."""
@@ -81,7 +82,7 @@ def find_order(atoms: Atoms, lattice: Lattice, frame: CrystalFrame, *, domain: i
     best, strength = None, LEAST_ORDER
     for wave_vector, n_phases in _wave_vectors(frame):
         wave = _local_wave(weight, contrast, coordinate @ wave_vector)
-        explained = float((np.abs(wave) ** 2).mean() / contrast.var()) * (1 if n_phases == 2 else 2)
+        explained = float(np.median(np.abs(wave) ** 2) / contrast.var()) * (1 if n_phases == 2 else 2)
         if explained > strength * 1.001:
             best, strength = (wave_vector, n_phases, wave), explained
     if best is None:

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Int
 from scipy.spatial import cKDTree
 
 from tusi.data import Atoms, Lattice
@@ -11,8 +10,8 @@ from tusi.data.flags import UNUSABLE, AtomFlag, has
 from tusi.errors import InputError
 from tusi.structure.defects.antiphase import AlloyOrder, find_antiphase_boundaries, find_order
 from tusi.structure.defects.dislocations import find_dislocations
-from tusi.structure.defects.frame import CrystalFrame, crystal_frame, scatter_of
-from tusi.structure.defects.grains import find_grain_boundaries, grain_of_atoms, merged_domains
+from tusi.structure.defects.frame import WIDTH, CrystalFrame, domain_frame, scatter_of
+from tusi.structure.defects.grains import find_grain_boundaries, grain_of_atoms, merged_domains, sharpened_grains
 from tusi.structure.defects.points import (
     claim_sites,
     empty_sites,
@@ -37,7 +36,7 @@ class DefectSearch:
         Rows less probable than this are left out.
     """
 
-    width: float = 1.2
+    width: float = WIDTH
     pair_rate: float = 1e-4
     least_probability: float = 0.05
 
@@ -92,9 +91,15 @@ def find_defects(atoms: Atoms, lattice: Lattice, *, search: DefectSearch | None 
     usable = ~has(atoms.flags, UNUSABLE | AtomFlag.EDGE) & np.isfinite(atoms.position).all(axis=1)
     owner = merged_domains(lattice)
     grain = grain_of_atoms(atoms.position, usable, lattice, owner)
-    frames = {int(number): _frame(atoms, lattice, grain, int(number), search) for number in np.unique(owner)}
+    frames = {
+        number: domain_frame(
+            atoms.position, lattice, domain=number, atom=np.flatnonzero(grain == number), width=search.width
+        )
+        for number in np.unique(owner).tolist()
+    }
     frames = {number: frame for number, frame in frames.items() if len(frame.atom) >= 12}
     grain[~np.isin(grain, list(frames))] = -1
+    grain = sharpened_grains(atoms.position, grain, frames)
     boundaries = find_grain_boundaries(atoms.position, grain, lattice, frames)
     walls = [row.segments.reshape(-1, 2) for row in boundaries]
     found = list(boundaries)
@@ -123,31 +128,12 @@ def _near(position: np.ndarray, walls: list[np.ndarray], frames: dict[int, Cryst
     return cKDTree(np.concatenate(walls)).query(position)[0] < 2.0 * spacing
 
 
-def _frame(
-    atoms: Atoms, lattice: Lattice, grain: Int[np.ndarray, " atom"], number: int, search: DefectSearch
-) -> CrystalFrame:
-    """Return the frame of one grain; the basis sites of other domains that are part of it are not known."""
-    member = np.flatnonzero(grain == number)
-    basis_of_atom = np.full(len(atoms), -1)
-    own = (lattice.atom >= 0) & (lattice.domain == number)
-    basis = np.unique(lattice.index[own, 2])
-    basis_of_atom[lattice.atom[own]] = np.searchsorted(basis, lattice.index[own, 2])
-    return crystal_frame(
-        atoms.position,
-        atom=member,
-        basis_site=basis_of_atom[member],
-        cell=(lattice.vectors[number], lattice.basis[basis]),
-        width=search.width,
-    )
-
-
 def _in_crystal(
     atoms: Atoms, lattice: Lattice, frame: CrystalFrame, task: tuple[int, list[np.ndarray], DefectSearch]
 ) -> tuple[list[Defect], AlloyOrder | None]:
     """Return the dislocations, vacancies and interstitials of one crystal, and the order of its alloy."""
     number, walls, search = task
-    missed, _ = frame.miss(frame.position, frame.wave(frame.position, leave_out=np.arange(len(frame.atom))))
-    scatter = max(scatter_of(missed, most=0.5 * frame.site_spacing), 1e-3 * frame.spacing)
+    scatter = scatter_of(frame)
     at_wall = cKDTree(np.concatenate(walls)) if walls else None
     lines = [
         line

@@ -7,8 +7,13 @@ from jaxtyping import Bool, Complex, Float, Int
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
+from tusi.data import Lattice
+
 REACH = 2.5
 """Where the Gaussian neighbourhood is cut off, in standard deviations."""
+
+WIDTH = 1.2
+"""Standard deviation of the neighbourhood, in lattice constants, unless told otherwise."""
 
 N_ROUNDS = 3
 """How often basis sites and waves are found from each other."""
@@ -143,14 +148,56 @@ def crystal_frame(
     )
 
 
-def scatter_of(missed: Float[np.ndarray, "atom 2"], *, most: float) -> float:
-    """Return the standard deviation of atoms about their sites along one axis, from those that miss by less than this.
+def domain_frame(
+    position: Float[np.ndarray, "atom 2"],
+    lattice: Lattice,
+    *,
+    domain: int,
+    atom: Int[np.ndarray, " member"],
+    width: float = WIDTH,
+) -> CrystalFrame:
+    """Return the frame of one domain of a lattice; the basis sites of atoms that are not on its sites are not known.
 
-    Half of the squared distances of a round normal lie below 2 ln 2 times its variance: outliers hardly matter.
+    Parameters
+    ----------
+    position
+        (y, x) of all atoms of the image.
+    lattice
+        The lattice.
+    domain
+        Which domain.
+    atom
+        Rows of the atoms that belong to the crystal.
+    width
+        Standard deviation of the neighbourhood, in lattice constants.
     """
-    square = (missed**2).sum(axis=1)
-    square = square[square < most**2]
-    return float(np.sqrt(np.median(square) / (2 * np.log(2)))) if len(square) else float("nan")
+    basis_site = np.full(len(position), -1)
+    own = (lattice.atom >= 0) & (lattice.domain == domain)
+    basis = np.unique(lattice.index[lattice.domain == domain, 2])
+    basis_site[lattice.atom[own]] = np.searchsorted(basis, lattice.index[own, 2])
+    cell = lattice.vectors[domain], lattice.basis[basis]
+    return crystal_frame(position, atom=atom, basis_site=basis_site[atom], cell=cell, width=width)
+
+
+def scatter_of(frame: CrystalFrame) -> float:
+    """Return the standard deviation of a crystal's atoms about their sites along one axis.
+
+    Each atom is compared with the site that its neighbours tell, whose own error is taken out. Half of the squared
+    distances of a round normal lie below 2 ln 2 times its variance: a few atoms off their sites hardly matter.
+
+    Parameters
+    ----------
+    frame
+        The crystal.
+    """
+    weight = frame.weights(frame.position, leave_out=np.arange(len(frame.position)))
+    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-300)
+    missed, _ = frame.miss(frame.position, (weight @ frame.phasor) / total[:, None])
+    inflation = 1 + np.asarray(weight.multiply(weight).sum(axis=1)).ravel() / total**2
+    square = (missed**2).sum(axis=1) / inflation
+    square = square[(square < (0.5 * frame.site_spacing) ** 2) & (total > 1.0)]
+    least = 1e-3 * frame.spacing
+    return max(float(np.sqrt(np.median(square) / (2 * np.log(2)))), least) if len(square) else least
 
 
 def inside_hull(

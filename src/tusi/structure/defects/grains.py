@@ -12,12 +12,19 @@ from tusi.data import Lattice
 from tusi.structure.defects.frame import CrystalFrame
 from tusi.structure.defects.table import Defect, DefectKind
 
-LOW_ANGLE, MINOR = 10.0, 0.1
-"""A domain turned by less than so many degrees against a neighbour, with less than this share of its atoms, is part of
-it: strained matter at the core of a dislocation registers as such."""
+LOW_ANGLE, MINOR, UNSTRAINED = 10.0, 0.1, 0.015
+"""A domain turned by less than so many degrees against a larger one is part of it, if it has less than this share of
+its atoms or is strained by more than this: strained matter around a dislocation registers as such. So is a small domain
+of another lattice."""
+
+FLATTEST = 0.2
+"""Triangles less high than this share of their longest edge lie along the border of the window and are left out."""
 
 LARGEST_STRAIN = 0.05
 """Two lattices that differ by more strain than this are not the same crystal turned."""
+
+BORDER = 5.0
+"""How far from another grain atoms are assigned anew, in lattice constants."""
 
 WIDEST_GAP = 5.0
 """Across wider gaps no boundary is drawn, in lattice constants."""
@@ -67,12 +74,14 @@ def merged_domains(lattice: Lattice) -> Int[np.ndarray, " domain"]:
     owner = np.arange(len(lattice.vectors))
     for domain in np.argsort(size, kind="stable"):
         for larger in np.argsort(-size, kind="stable"):
-            if size[domain] >= MINOR * size[larger]:
+            if larger == domain:
                 break
             turn = turn_between(lattice.vectors[larger], lattice.vectors[domain])
             same_size = abs(np.linalg.det(lattice.vectors[domain]) / np.linalg.det(lattice.vectors[larger]))
             irregular = turn.strain > LARGEST_STRAIN or not 0.85 < same_size < 1.15
-            if irregular or abs(turn.angle) < LOW_ANGLE:
+            minor = size[domain] < MINOR * size[larger]
+            low = abs(turn.angle) < LOW_ANGLE and (minor or turn.strain > UNSTRAINED)
+            if low or (irregular and minor):
                 owner[domain] = larger
                 break
     return owner
@@ -93,6 +102,64 @@ def grain_of_atoms(
         distance, nearest = cKDTree(position[registered]).query(position[rest])
         near = distance < 2.0 * np.linalg.norm(lattice.vectors[grain[registered[nearest]]], axis=2).min(axis=1)
         grain[rest[near]] = grain[registered[nearest[near]]]
+    return grain
+
+
+def sharpened_grains(
+    position: Float[np.ndarray, "atom 2"], grain: Int[np.ndarray, " atom"], frames: dict[int, CrystalFrame]
+) -> Int[np.ndarray, " atom"]:
+    """Give each atom near another grain to the one whose lattice waves are the more coherent around it.
+
+    Registration follows a lattice some way into a neighbour that is turned little; here only the nearest neighbours
+    count, and no grain came first. Where two lattices are parallel their coherence is equal and nothing changes.
+
+    Parameters
+    ----------
+    position
+        (y, x) of all atoms.
+    grain
+        Grain of each; -1 for none.
+    frames
+        The frame of each grain.
+    """
+    grain = grain.copy()
+    if len(frames) < 2:
+        return grain
+    spacing = min(frame.spacing for frame in frames.values())
+    inside = np.flatnonzero(grain >= 0)
+    other = {n: cKDTree(position[inside][grain[inside] == n]) for n in frames if (grain[inside] == n).any()}
+    near = {n: tree.query(position[inside])[0] < BORDER * spacing for n, tree in other.items()}
+    band = inside[np.sum(list(near.values()), axis=0) > 1]
+    if not len(band):
+        return grain
+    coherence = np.full((len(band), max(frames) + 1), -np.inf)
+    for number, frame in frames.items():
+        phasor = np.exp(2j * np.pi * (position[inside] @ np.linalg.inv(frame.vectors)))
+        probe = dataclasses.replace(frame, position=position[inside], phasor=phasor, width=0.75 * frame.spacing)
+        wave = np.abs(probe.wave(position[band])).sum(axis=1)
+        wave = wave / max(float(np.median(np.abs(probe.wave(frame.position)).sum(axis=1))), 1e-6)
+        coherence[:, number] = np.where(near[number][np.searchsorted(inside, band)], wave, -np.inf)
+    best = coherence.argmax(axis=1)
+    own = coherence[np.arange(len(band)), grain[band]]
+    grain[band] = np.where(coherence.max(axis=1) > own + 0.02, best, grain[band])
+    return _without_specks(position, grain, band, reach=1.2 * spacing)
+
+
+def _without_specks(
+    position: Float[np.ndarray, "atom 2"],
+    grain: Int[np.ndarray, " atom"],
+    band: Int[np.ndarray, " row"],
+    *,
+    reach: float,
+) -> Int[np.ndarray, " atom"]:
+    """Return the grains with single atoms inside another grain given to it."""
+    inside = np.flatnonzero(grain >= 0)
+    tree = cKDTree(position[inside])
+    before = grain.copy()
+    for row, near in zip(band, tree.query_ball_point(position[band], reach), strict=True):
+        votes = np.bincount(before[inside[near]], minlength=before.max() + 1)
+        if votes[before[row]] * 3 < votes.max():
+            grain[row] = votes.argmax()
     return grain
 
 
@@ -118,6 +185,8 @@ def wall_segments(
     triangle = Delaunay(position).simplices
     corner = position[triangle]
     edge = np.linalg.norm(corner - np.roll(corner, 1, axis=1), axis=2).max(axis=1)
+    height = np.abs(np.linalg.det(corner[:, 1:] - corner[:, :1])) / edge
+    edge = np.where(height < FLATTEST * edge, np.inf, edge)
     pieces: dict[tuple[int, int], list[np.ndarray]] = {}
     for rows in triangle[(edge < widest) & (np.ptp(label[triangle], axis=1) > 0)]:
         middles = {

@@ -180,7 +180,9 @@ def find_vacancies(
     known = (np.abs(wave) > LEAST_COHERENCE).all(axis=1) & _far(site, avoid, 2.0 * frame.spacing)
     known &= inside_hull(site, frame.position, reach=1.6 * frame.spacing)
     tree = cKDTree(frame.position)
-    variance = scatter**2 / np.maximum(np.asarray(frame.weights(site).sum(axis=1)).ravel(), 1.0)
+    weight = frame.weights(site)
+    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-300)
+    variance = scatter**2 * np.asarray(weight.multiply(weight).sum(axis=1)).ravel() / total**2
     return [
         Defect(
             kind=DefectKind.VACANCY,
