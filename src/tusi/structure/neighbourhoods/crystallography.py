@@ -12,8 +12,11 @@ from tusi.structure.neighbourhoods.mixture import ClassMixture, MixtureData, fit
 from tusi.structure.neighbourhoods.redundancy import redundancy
 from tusi.structure.neighbourhoods.vectors import Neighbourhoods
 
-PATIENCE = 2
-"""Numbers of classes in a row that may have less evidence than the best before the search stops."""
+PATIENCE = 3
+"""Numbers of classes in a row that bring no more evidence, and explain no more correlation, before the search stops."""
+
+LESS_CORRELATED = 0.9
+"""Ratio to the lowest redundancy so far below which more correlation counts as explained."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class CrystallographySettings:
 
     n_components: int | None = None
     n_classes: int | None = None
-    most_classes: int = 8
+    most_classes: int = 16
     most_rows: int = 3000
 
     def __post_init__(self) -> None:
@@ -115,10 +118,13 @@ def local_crystallography(
 
     Principal components in units of their error (`principal_components`), then a mixture of normal classes in their
     space: each neighbourhood has its own error, larger where neighbours are missing, and each class its own spread
-    beyond errors. A slot that is empty though in view speaks for the classes in which it often is. A wide rest takes
-    what belongs to none. Numbers of classes are compared by Schwarz's criterion, with the likelihood ratio divided by
-    the redundancy of neighbourhoods that share atoms or move together, measured on what the larger number leaves
-    unexplained; so a slow distortion is not cut into classes.
+    beyond errors, or all the same. A slot that is empty though in view speaks for the classes in which it often is. A
+    wide rest takes what belongs to none.
+
+    Each number of classes is compared with one class by Schwarz's criterion. The likelihood ratio is divided by the
+    redundancy of neighbourhoods that share atoms or move together, measured on what the larger number leaves
+    unexplained: a slow distortion is not cut into classes, while a superstructure, whose classes leave nothing, is
+    found. The search goes on as long as more classes bring evidence or explain correlation.
 
     Parameters
     ----------
@@ -200,21 +206,35 @@ def _search(
 ) -> tuple[ClassMixture, Float[np.ndarray, " number"], Float[np.ndarray, " number_"]]:
     """Fit growing numbers of classes until the evidence falls; return the best fit and what was compared."""
     if settings.n_classes is not None:
-        return fit_mixture(data, n_classes=settings.n_classes, rng=rng), np.zeros(1), np.empty(0)
-    fits = [fit_mixture(data, n_classes=1, rng=rng)]
-    log_evidence, inflation = [0.0], []
-    while len(fits) < settings.most_classes and len(fits) - int(np.argmax(log_evidence)) <= PATIENCE:
-        fits.append(fit_mixture(data, n_classes=len(fits) + 1, rng=rng))
-        inflation.append(redundancy(position, fits[-1].residual(data)))
-        log_evidence.append(log_evidence[-1] + _gain(fits[-2], fits[-1], data, inflation[-1]))
-    return fits[int(np.argmax(log_evidence))], np.array(log_evidence), np.array(inflation)
+        fit = _fits(data, settings.n_classes, rng)
+        return max(fit, key=lambda one: _criterion(one, data, 1.0)), np.zeros(1), np.empty(0)
+    one = fit_mixture(data, n_classes=1, shared_spread=False, rng=rng)
+    best, log_evidence, inflation, idle = one, [0.0], [], 0
+    while len(log_evidence) < settings.most_classes and idle < PATIENCE:
+        fits = _fits(data, len(log_evidence) + 1, rng)
+        shared = [redundancy(position, fit.residual(data)) for fit in fits]
+        evidence = [
+            _criterion(fit, data, factor) - _criterion(one, data, factor)
+            for fit, factor in zip(fits, shared, strict=True)
+        ]
+        winner = int(np.argmax(evidence))
+        better = evidence[winner] > max(log_evidence)
+        idle = 0 if better or shared[winner] < LESS_CORRELATED * min(inflation, default=np.inf) else idle + 1
+        best = fits[winner] if better else best
+        inflation.append(shared[winner])
+        log_evidence.append(evidence[winner])
+    return best, np.array(log_evidence), np.array(inflation)
 
 
-def _gain(smaller: ClassMixture, larger: ClassMixture, data: MixtureData, inflation: float) -> float:
-    """Return the log-evidence that the larger number of classes gains."""
-    ratio = (larger.log_likelihood - smaller.log_likelihood) / inflation
-    more = larger.n_parameters(data) - smaller.n_parameters(data)
-    return ratio - 0.5 * more * float(np.log(len(data.score) / inflation))
+def _fits(data: MixtureData, n_classes: int, rng: np.random.Generator) -> list[ClassMixture]:
+    """Return the fit in which each class has its own spread, and that in which all have the same."""
+    return [fit_mixture(data, n_classes=n_classes, shared_spread=shared, rng=rng) for shared in (False, True)]
+
+
+def _criterion(fit: ClassMixture, data: MixtureData, inflation: float) -> float:
+    """Return Schwarz's approximation of the log-evidence of correlated rows."""
+    penalty = 0.5 * fit.n_parameters(data) * float(np.log(max(len(data.score) / inflation, 1.0)))
+    return fit.log_likelihood / inflation - penalty
 
 
 def _class_moments(

@@ -10,8 +10,8 @@ from tusi.numerics.noisy_mixture import expectation_step
 SURE_ERROR = 1.0
 """Variance of a score up to which a row helps to start a fit."""
 
-N_STARTS, START_STEPS = 6, 12
-MOST_STEPS, TOLERANCE = 300, 1e-3
+N_STARTS, START_STEPS = 5, 8
+MOST_STEPS, TOLERANCE = 150, 0.02
 OUTLIER_WIDTH = 3.0
 """Width of the rest that belongs to no class, in standard deviations of all rows together."""
 
@@ -61,7 +61,9 @@ class ClassMixture:
     probability
         Probability of each class for each row.
     log_likelihood
-        At the fit.
+        At the fit, the prior of the spreads included.
+    shared_spread
+        Whether all classes have the same spread.
     """
 
     fraction: Float[np.ndarray, " class"]
@@ -70,6 +72,7 @@ class ClassMixture:
     empty: Float[np.ndarray, "class slot"]
     probability: Float[np.ndarray, "row class"]
     log_likelihood: float
+    shared_spread: bool
 
     @property
     def n_classes(self) -> int:
@@ -80,8 +83,8 @@ class ClassMixture:
         """Return the number of free parameters; slots that are never empty have none."""
         n_dimensions = self.mean.shape[1]
         n_slots = int(data.empty.any(axis=0).sum())
-        each = n_dimensions + n_dimensions * (n_dimensions + 1) // 2 + n_slots + 1
-        return self.n_classes * each
+        of_spreads = n_dimensions * (n_dimensions + 1) // 2 * (1 if self.shared_spread else self.n_classes)
+        return self.n_classes * (n_dimensions + n_slots + 1) + of_spreads
 
     def probabilities_of(self, data: MixtureData) -> Float[np.ndarray, "row class"]:
         """Return the class probabilities of other rows under this mixture."""
@@ -97,7 +100,7 @@ class ClassMixture:
         return left
 
 
-def fit_mixture(data: MixtureData, *, n_classes: int, rng: np.random.Generator) -> ClassMixture:
+def fit_mixture(data: MixtureData, *, n_classes: int, shared_spread: bool, rng: np.random.Generator) -> ClassMixture:
     """Fit a mixture with this many classes by expectation-maximisation, the best of several starts.
 
     Parameters
@@ -106,15 +109,18 @@ def fit_mixture(data: MixtureData, *, n_classes: int, rng: np.random.Generator) 
         Scores and filled slots.
     n_classes
         How many classes, besides the rest.
+    shared_spread
+        Whether all classes have the same spread: fewer parameters, where there are few rows or many classes.
     rng
         Draws the starts.
     """
-    starts = [_start(data, n_classes, rng) for _ in range(N_STARTS if n_classes > 1 else 1)]
+    n_starts = N_STARTS if n_classes > 1 else 1
+    starts = [_start(data, n_classes, shared_spread=shared_spread, rng=rng) for _ in range(n_starts)]
     tried = [_maximise(data, start, START_STEPS) for start in starts]
     return _maximise(data, max(tried, key=lambda fit: fit.log_likelihood), MOST_STEPS)
 
 
-def _start(data: MixtureData, n_classes: int, rng: np.random.Generator) -> ClassMixture:
+def _start(data: MixtureData, n_classes: int, *, shared_spread: bool, rng: np.random.Generator) -> ClassMixture:
     """Draw class centres far from each other and give each row to the nearest."""
     n_dimensions = data.score.shape[1]
     sure = _sure_rows(data.error)
@@ -141,6 +147,7 @@ def _start(data: MixtureData, n_classes: int, rng: np.random.Generator) -> Class
         empty=_empty_chances(data, probability),
         probability=probability,
         log_likelihood=-np.inf,
+        shared_spread=shared_spread,
     )
 
 
@@ -156,9 +163,7 @@ def _maximise(data: MixtureData, fit: ClassMixture, n_steps: int) -> ClassMixtur
         probability, first, second, log_likelihood = _expect(data, fit)
         count = np.maximum(probability.sum(axis=0), 1e-9)
         mean = first / count[:, None]
-        scatter = second - count[:, None, None] * mean[:, :, None] * mean[:, None, :]
-        weight = mean.shape[1] + 2
-        spread = (scatter + weight * EXPECTED_SPREAD * np.eye(mean.shape[1])) / (count + weight)[:, None, None]
+        spread = _spreads(second - count[:, None, None] * mean[:, :, None] * mean[:, None, :], count, fit.shared_spread)
         mean[-1], spread[-1] = fit.mean[-1], fit.spread[-1]
         done = log_likelihood - fit.log_likelihood < TOLERANCE
         fit = ClassMixture(
@@ -168,10 +173,24 @@ def _maximise(data: MixtureData, fit: ClassMixture, n_steps: int) -> ClassMixtur
             empty=_empty_chances(data, probability),
             probability=probability,
             log_likelihood=log_likelihood,
+            shared_spread=fit.shared_spread,
         )
         if done:
             break
     return fit
+
+
+def _spreads(
+    scatter: Float[np.ndarray, "class dimension dimension"], count: Float[np.ndarray, " class"], shared: bool
+) -> Float[np.ndarray, "class dimension dimension"]:
+    """Return the most probable spreads of the classes, of each its own or of all but the rest the same."""
+    n_dimensions = scatter.shape[1]
+    weight = n_dimensions + 2
+    if shared:
+        total = scatter.copy()
+        total[:] = scatter[:-1].sum(axis=0)
+        scatter, count = total, np.full(len(count), count[:-1].sum())
+    return (scatter + weight * EXPECTED_SPREAD * np.eye(n_dimensions)) / (count + weight)[:, None, None]
 
 
 def _expect(data: MixtureData, fit: ClassMixture) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -183,7 +202,12 @@ def _expect(data: MixtureData, fit: ClassMixture) -> tuple[np.ndarray, np.ndarra
     log_likelihood = expectation_step(
         (data.score, data.error, log_weight), (fit.mean, fit.spread), (probability, first, second)
     )
-    return probability, first, second, float(log_likelihood) + _log_prior(fit.spread[:-1])
+    return (
+        probability,
+        first,
+        second,
+        float(log_likelihood) + _log_prior(fit.spread[:1] if fit.shared_spread else fit.spread[:-1]),
+    )
 
 
 def _log_prior(spread: Float[np.ndarray, "class dimension dimension"]) -> float:
