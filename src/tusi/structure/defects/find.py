@@ -1,13 +1,14 @@
 """All defects of one image: what departs from the crystal, as rows with probability."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from tusi.data import Atoms, Lattice
 from tusi.data.flags import UNUSABLE, AtomFlag, has
-from tusi.errors import InputError
+from tusi.errors import CalibrationWarning, InputError
 from tusi.structure.defects.antiphase import AlloyOrder, find_antiphase_boundaries, find_order
 from tusi.structure.defects.dislocations import find_dislocations
 from tusi.structure.defects.frame import WIDTH, CrystalFrame, domain_frame, scatter_of
@@ -19,7 +20,10 @@ from tusi.structure.defects.points import (
     find_substitutions,
     find_vacancies,
 )
-from tusi.structure.defects.table import Defect, Defects
+from tusi.structure.defects.table import Defect, DefectKind, Defects
+
+MOST_SCATTER, MOST_STRAY = 0.1, 0.02
+"""Scatter in distances between sites, and share of atoms on no site, beyond which the result warns."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,6 +78,11 @@ def find_defects(atoms: Atoms, lattice: Lattice, *, search: DefectSearch | None 
     InputError
         The lattice belongs to other atoms, or there are atoms of several images.
 
+    Warns
+    -----
+    CalibrationWarning
+        The atoms scatter by more than a tenth of the distance between sites, or many of them sit on no site.
+
     References
     ----------
     .. [1] M. J. Hytch, J.-L. Putaux, J.-M. Penisson, Nature 423, 270 (2003), for dislocations seen by lattice phase.
@@ -117,7 +126,30 @@ def find_defects(atoms: Atoms, lattice: Lattice, *, search: DefectSearch | None 
     )
     found = [row for row in found if row.probability >= search.least_probability]
     found.sort(key=lambda row: row.kind)
-    return Defects.of(found, length_unit=atoms.length_unit, species=atoms.species, image=lattice.image)
+    table = Defects.of(found, length_unit=atoms.length_unit, species=atoms.species, image=lattice.image)
+    told = _caveats(table, frames)
+    for text in told:
+        warnings.warn(text, CalibrationWarning, stacklevel=2)
+    return dataclasses.replace(table, warnings=told)
+
+
+def _caveats(table: Defects, frames: dict[int, CrystalFrame]) -> tuple[str, ...]:
+    """Say where the crystal is not what the probabilities assume."""
+    told = []
+    share = max((scatter_of(frame) / frame.site_spacing for frame in frames.values()), default=0.0)
+    if share > MOST_SCATTER:
+        told.append(
+            f"atoms scatter by {share:.0%} of the distance between sites along each axis, more than the "
+            f"{MOST_SCATTER:.0%} up to which false alarms are rare"
+        )
+    n_sites = sum(len(frame.atom) for frame in frames.values())
+    n_stray = int(((table.kind == DefectKind.INTERSTITIAL) & (table.probability >= 0.5)).sum())
+    if n_stray > max(3, MOST_STRAY * n_sites):
+        told.append(
+            f"{n_stray} of {n_sites} atoms sit on no site: rather than interstitials they may be noise or a basis site "
+            "that the lattice lacks"
+        )
+    return tuple(told)
 
 
 def _near(position: np.ndarray, walls: list[np.ndarray], frames: dict[int, CrystalFrame]) -> np.ndarray:

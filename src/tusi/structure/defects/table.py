@@ -106,6 +106,8 @@ class Defects(Record):
         Number of the image.
     length_unit
         "angstrom" or "pixel".
+    warnings
+        What a reader of the numbers must know.
 
     Examples
     --------
@@ -136,6 +138,7 @@ class Defects(Record):
     species: tuple[str, ...] = ()
     image: int = 0
     length_unit: str
+    warnings: tuple[str, ...] = ()
 
     def _check(self) -> None:
         if self.length_unit not in LENGTH_UNITS:
