@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from tusi.data import Atoms, Lattice
@@ -14,10 +13,21 @@ from tusi.data.flags import UNUSABLE, AtomFlag, has
 from tusi.errors import InputError, ScarceDataWarning
 from tusi.structure.neighbours import first_shell
 from tusi.structure.phases import LatticePhase, follow_phase, place
-from tusi.structure.translations import TranslationSearch, find_translations
+from tusi.structure.sublattices import doubled_cell, find_basis
+from tusi.structure.translations import COHERENCE, TranslationSearch, coherent_cell, find_translations
 
 PATCH_ATOMS, N_PATCHES = 60, 24
 """Where several grains share a window: atoms in a patch, and how many patches are tried."""
+
+EXPLAINED, MORE = 0.9, 1.25
+"""Where less of the first domain's brightness lies on basis sites a larger cell is sought; within half the radius it
+must hold so many times as much."""
+
+LONGER, CLOSER = 2.0, 0.55
+"""The larger cell is sought with so many times the reach and the tolerance."""
+
+WEAKER = 0.5
+"""Atoms belong to a domain if its waves are at least so coherent around them as they usually are."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +46,8 @@ class Registration:
         Share of the cells in which a place must be filled to count as a basis site.
     ordering
         Share of the variance of the intensities that an alternation must explain to make two sublattices of one.
+    local_ordering
+        The same for the contrast of each site to its neighbours, which slow changes of brightness do not touch.
     fewest_atoms
         A domain with fewer atoms is not reported.
     mask_edge
@@ -47,6 +59,7 @@ class Registration:
     basis_radius: float = 0.3
     basis_occupancy: float = 0.5
     ordering: float = 0.7
+    local_ordering: float = 0.5
     fewest_atoms: int = 12
     mask_edge: bool = True
 
@@ -140,17 +153,22 @@ def _register_domain(
     """Register one domain among the candidates; return it and the candidates that belong to no domain yet."""
     position = atoms.position[candidates]
     weight = _brightness(atoms.intensity[candidates])
-    phase = _grow_domain(position, weight, settings)
-    if phase is None or phase.member.sum() < settings.fewest_atoms:
+    fit = _fit_domain(position, weight, settings)
+    if domain == 0 and (fit is None or fit.explained(weight) < EXPLAINED):
+        larger = _fit_domain(position, weight, _for_larger_cells(settings))
+        fit = _better(fit, larger, weight, basis_radius=settings.basis_radius)
+    if fit is None:
         return None
-    basis = _find_basis(phase, weight, settings)
-    if not len(basis):
-        return None
-    index, owner = _assign(phase, weight, basis=basis, radius=settings.basis_radius)
-    cell = _ordered_cell(index, atoms.intensity[candidates[owner]], settings.ordering)
+    phase, basis, index, owner = fit.phase, fit.basis, fit.index, fit.owner
+    cell = doubled_cell(
+        index,
+        atoms.intensity[candidates[owner]],
+        vectors=phase.vectors,
+        shares=(settings.ordering, settings.local_ordering),
+    )
     if cell is not None:
         phase = phase.in_cell(cell)
-        basis = _find_basis(phase, weight, settings)
+        basis = find_basis(phase, weight, radius=settings.basis_radius, occupancy=settings.basis_occupancy)
         index, owner = _assign(phase, weight, basis=basis, radius=settings.basis_radius)
     empty = _vacancies(index, phase.vectors, n_basis=len(basis))
     index = np.concatenate([index, empty])
@@ -172,6 +190,57 @@ def _register_domain(
     return lattice, candidates[~phase.member]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Domain:
+    """A lattice followed through one domain, its basis, and the atoms on it."""
+
+    phase: LatticePhase
+    basis: Float[np.ndarray, "basis 2"]
+    index: Int[np.ndarray, "atom 3"]
+    owner: Int[np.ndarray, " atom"]
+
+    def explained(self, weight: Float[np.ndarray, " atom"]) -> float:
+        """Return the share of the domain's weight that lies on basis sites."""
+        return float(weight[self.owner].sum() / weight[self.phase.member].sum())
+
+    def held(self, weight: Float[np.ndarray, " atom"], radius: float) -> float:
+        """Return the weight of the atoms within a distance of their basis sites."""
+        place = self.index[:, :2] + self.basis[self.index[:, 2]]
+        miss = np.linalg.norm((self.phase.coordinate[self.owner] - place) @ self.phase.vectors, axis=1)
+        return float(weight[self.owner][miss < radius].sum())
+
+
+def _fit_domain(
+    position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], settings: Registration
+) -> _Domain | None:
+    """Follow a lattice and find its basis; `None` where there is none."""
+    phase = _grow_domain(position, weight, settings)
+    if phase is None or phase.member.sum() < settings.fewest_atoms:
+        return None
+    basis = find_basis(phase, weight, radius=settings.basis_radius, occupancy=settings.basis_occupancy)
+    if not len(basis):
+        return None
+    index, owner = _assign(phase, weight, basis=basis, radius=settings.basis_radius)
+    return _Domain(phase=phase, basis=basis, index=index, owner=owner)
+
+
+def _better(
+    fit: _Domain | None, larger: _Domain | None, weight: Float[np.ndarray, " atom"], *, basis_radius: float
+) -> _Domain | None:
+    """Return the larger cell if it holds clearly more of the atoms closely."""
+    if fit is None or larger is None:
+        return fit or larger
+    within = 0.5 * basis_radius * float(np.linalg.norm(fit.phase.vectors, axis=1).min())
+    return larger if larger.held(weight, within) > MORE * fit.held(weight, within) else fit
+
+
+def _for_larger_cells(settings: Registration) -> Registration:
+    """Return settings under which a translation must fit more closely and may be longer."""
+    search = settings.translations
+    finer = dataclasses.replace(search, reach=LONGER * search.reach, tolerance=CLOSER * search.tolerance)
+    return dataclasses.replace(settings, translations=finer)
+
+
 def _grow_domain(
     position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], settings: Registration
 ) -> LatticePhase | None:
@@ -179,7 +248,12 @@ def _grow_domain(
     largest = None
     for vectors in _lattice_candidates(position, weight, settings):
         radius = settings.smoothness * float(np.linalg.norm(vectors, axis=1).mean())
-        phase = follow_phase(position, weight**2, vectors=vectors, radius=radius)
+        cell, strength = coherent_cell(position, weight**2, vectors)
+        plain = np.array_equal(cell, np.eye(2))
+        threshold = COHERENCE if plain else min(COHERENCE, WEAKER * strength)
+        phase = follow_phase(position, weight**2, vectors=cell @ vectors, radius=radius, coherence=threshold)
+        if not plain:
+            phase = phase.in_cell(np.rint(np.linalg.inv(cell)).astype(np.int64))
         if largest is None or phase.member.sum() > largest.member.sum():
             largest = phase
         if 2 * phase.member.sum() > len(position):
@@ -211,65 +285,6 @@ def _brightness(intensity: Float[np.ndarray, " atom"]) -> Float[np.ndarray, " at
     return np.clip(intensity / np.quantile(intensity, 0.75), 1e-3, 1.0)
 
 
-def _find_basis(
-    phase: LatticePhase, weight: Float[np.ndarray, " atom"], settings: Registration
-) -> Float[np.ndarray, "basis 2"]:
-    """Fold all atoms into one cell and return the places that are filled in enough cells, brightest first."""
-    coordinate, weight = phase.coordinate[phase.member], weight[phase.member]
-    shortest = np.linalg.norm(phase.vectors, axis=1).min()
-    n_bins = 48
-    folded = np.floor((coordinate % 1.0) * n_bins).astype(int) % n_bins
-    density = np.zeros((n_bins, n_bins))
-    np.add.at(density, tuple(folded.T), weight)
-    blur = 0.09 * shortest * n_bins / np.linalg.norm(phase.vectors, axis=1)
-    density = ndimage.gaussian_filter(density, blur, mode="wrap")
-    n_cells = 0
-    basis: list[np.ndarray] = []
-    brightness: list[float] = []
-    for peak in _peaks(density):
-        centre = (peak + 0.5) / n_bins
-        for _ in range(5):
-            near, difference = _near(coordinate, centre, phase.vectors, radius=settings.basis_radius * shortest)
-            if not near.any():
-                break
-            centre = (centre + np.average(difference[near], axis=0, weights=weight[near])) % 1.0
-        n_filled = len(np.unique(np.round(coordinate[near] - centre), axis=0))
-        n_cells = max(n_cells, n_filled)
-        apart = all(_cell_distance(centre, other, phase.vectors) > settings.basis_radius * shortest for other in basis)
-        if apart and n_filled >= settings.basis_occupancy * n_cells:
-            basis.append(centre)
-            brightness.append(float(np.median(weight[near])))
-    order = np.argsort(brightness, kind="stable")[::-1]
-    return np.array(basis)[order] if basis else np.empty((0, 2))
-
-
-def _peaks(density: Float[np.ndarray, "row column"]) -> Int[np.ndarray, "peak 2"]:
-    """Return the maxima of a periodic density, highest first."""
-    highest = density == ndimage.maximum_filter(density, 5, mode="wrap")
-    peaks = np.argwhere(highest & (density > 0))
-    return peaks[np.argsort(-density[tuple(peaks.T)], kind="stable")]
-
-
-def _near(
-    coordinate: Float[np.ndarray, "atom 2"],
-    centre: Float[np.ndarray, "2"],
-    vectors: Float[np.ndarray, "2 2"],
-    *,
-    radius: float,
-) -> tuple[np.ndarray, Float[np.ndarray, "atom 2"]]:
-    """Return which atoms lie within a radius of a place in the cell, and by how much they miss it."""
-    difference = coordinate - centre
-    difference = difference - np.round(difference)
-    return np.linalg.norm(difference @ vectors, axis=1) < radius, difference
-
-
-def _cell_distance(
-    first: Float[np.ndarray, "2"], second: Float[np.ndarray, "2"], vectors: Float[np.ndarray, "2 2"]
-) -> float:
-    difference = first - second
-    return float(np.linalg.norm((difference - np.round(difference)) @ vectors))
-
-
 def _assign(
     phase: LatticePhase, weight: Float[np.ndarray, " atom"], *, basis: Float[np.ndarray, "basis 2"], radius: float
 ) -> tuple[Int[np.ndarray, "atom 3"], Int[np.ndarray, " atom"]]:
@@ -288,27 +303,6 @@ def _assign(
     _, first = np.unique(index[brightest_first], axis=0, return_index=True)
     kept = brightest_first[first]
     return index[kept], member[kept]
-
-
-def _ordered_cell(
-    index: Int[np.ndarray, "atom 3"], intensity: Float[np.ndarray, " atom"], threshold: float
-) -> Int[np.ndarray, "2 2"] | None:
-    """Return the doubled cell (in lattice vectors) whose two sites explain the intensities, if there is one.
-
-    Alternating bright and dim columns are two sublattices, not an alloy on one: the share of the variance of the
-    intensities that the parity of row, column or their sum explains tells which.
-    """
-    if index[:, 2].any() or not np.isfinite(intensity).all() or np.var(intensity) == 0:
-        return None
-    row, column = index[:, 0] % 2, index[:, 1] % 2
-    cells = {((2, 0), (0, 1)): row, ((1, 0), (0, 2)): column, ((1, 1), (1, -1)): (row + column) % 2}
-    explained = {
-        cell: np.var(np.where(odd == 1, intensity[odd == 1].mean(), intensity[odd == 0].mean())) / np.var(intensity)
-        for cell, odd in cells.items()
-        if 0 < odd.sum() < len(odd)
-    }
-    best = max(explained, key=explained.__getitem__, default=None)
-    return np.array(best) if best is not None and explained[best] > threshold else None
 
 
 def _vacancies(

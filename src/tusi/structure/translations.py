@@ -7,9 +7,15 @@ translations hold within a tolerance that is a fraction of the nearest-neighbour
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import ndimage
 from scipy.spatial import cKDTree
+
+COHERENCE = 0.45
+"""Waves of a lattice count as strong from this local coherence on; a perfect crystal of one site in the cell has 1."""
+
+HIGHEST_ORDER = 7
+LOCAL_ATOMS, N_PLACES = 80, 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,6 +121,61 @@ def reduce_vectors(vectors: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "2 2"
         second = -second
     reduced = np.array([first, second]) if np.linalg.det([first, second]) > 0 else np.array([second, first])
     return reduced + 0.0
+
+
+def coherent_cell(
+    position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], vectors: Float[np.ndarray, "2 2"]
+) -> tuple[Int[np.ndarray, "2 2"], float]:
+    """Choose a cell of the same lattice whose two fundamental waves are strong.
+
+    In a cell with many atoms the fundamental waves can vanish while others of higher order are strong. Any two
+    waves (h, k) whose orders have determinant one are the fundamental waves of another cell of the same lattice. The
+    coherence of a wave is the modulus of its mean over the nearest atoms, typical of the whole image.
+
+    Parameters
+    ----------
+    position
+        (y, x) of the atoms, in any unit of length.
+    weight
+        Importance of each atom.
+    vectors
+        Lattice vectors as rows, in the unit of the positions.
+
+    Returns
+    -------
+    cell
+        The chosen cell, in `vectors`; the unit matrix where their own waves are strong.
+    coherence
+        Coherence of the weaker of its two waves.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:8, :8] * 3.0
+    >>> coherent_cell(np.stack([y.ravel(), x.ravel()], axis=1), np.ones(64), 3.0 * np.eye(2))[0].tolist()
+    [[1, 0], [0, 1]]
+    """
+    places = position[:: max(1, len(position) // N_PLACES)]
+    near = cKDTree(position).query(places, k=min(LOCAL_ATOMS, len(position)))[1]
+    coordinate = position[near] @ np.linalg.inv(vectors)
+
+    def coherence(order: tuple[int, int]) -> float:
+        wave = weight[near] * np.exp(2j * np.pi * coordinate @ np.array(order, float))
+        return float(np.median(np.abs(wave.sum(axis=1)) / weight[near].sum(axis=1)))
+
+    plain = min(coherence((1, 0)), coherence((0, 1)))
+    if plain >= COHERENCE:
+        return np.eye(2, dtype=np.int64), plain
+    span = range(-HIGHEST_ORDER, HIGHEST_ORDER + 1)
+    strength = {(h, k): coherence((h, k)) for h in span for k in span if (h, k) > (0, 0)}
+    strongest = sorted(strength, key=strength.__getitem__, reverse=True)
+    for rank, second in enumerate(strongest):
+        for first in strongest[:rank]:
+            if abs(first[0] * second[1] - first[1] * second[0]) == 1:
+                if strength[second] <= plain:
+                    return np.eye(2, dtype=np.int64), plain
+                cell = np.rint(np.linalg.inv(np.array([first, second]).T)).astype(np.int64)
+                return cell, strength[second]
+    return np.eye(2, dtype=np.int64), plain
 
 
 def is_triangular(vectors: Float[np.ndarray, "2 2"]) -> bool:

@@ -18,8 +18,9 @@ def displacement_scatter(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0)
     """Return the root mean square random displacement along each axis that the positions' errors do not explain.
 
     The displacement of each site from the mean of its ring of neighbours is Fourier-analysed on the lattice. White
-    scatter has the same power at all wave vectors, once the known response of the ring is divided out; the median over
-    wave vectors away from zero and from period two is not moved by slow distortion or by dimerisation.
+    scatter has the same power at all wave vectors, once the known response of the ring is divided out. The median is
+    taken over wave vectors away from zero and from period two, so that slow distortion and dimerisation do not move it,
+    and over the half of them to which the ring responds more, so that power does not leak into them.
 
     Parameters
     ----------
@@ -55,6 +56,8 @@ def displacement_scatter(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0)
     index = lattice.index[found.site[inner], :2].astype(float)
     waves = _random_waves()
     response = 1.0 - np.cos(2 * np.pi * waves @ np.array(shell, float).T).mean(axis=1)
+    strong = response >= np.median(response)
+    waves, response = waves[strong], response[strong]
     amplitude = np.array([away.T @ np.exp(-2j * np.pi * (index @ wave)) for wave in waves])
     power = (np.abs(amplitude) ** 2).mean(axis=1) / len(away) / response**2
     known = atoms.covariance[found.centre][:, [0, 1], [0, 1]]
