@@ -1,6 +1,7 @@
 """Local crystallography: what kinds of neighbourhoods there are, how many, and which atom has which."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -121,8 +122,8 @@ def local_crystallography(
     beyond errors, or all the same. A slot that is empty though in view speaks for the classes in which it often is. A
     wide rest takes what belongs to none.
 
-    Each number of classes is compared with one class by Schwarz's criterion. The likelihood ratio is divided by the
-    redundancy of neighbourhoods that share atoms or move together, measured on what the larger number leaves
+    Each number of classes is compared with the best smaller one by Schwarz's criterion. The likelihood ratio is divided
+    by the redundancy of neighbourhoods that share atoms or move together, measured on what the larger number leaves
     unexplained: a slow distortion is not cut into classes, while a superstructure, whose classes leave nothing, is
     found. The search goes on as long as more classes bring evidence or explain correlation.
 
@@ -208,27 +209,36 @@ def _search(
     if settings.n_classes is not None:
         fit = _fits(data, settings.n_classes, rng)
         return max(fit, key=lambda one: _criterion(one, data, 1.0)), np.zeros(1), np.empty(0)
-    one = fit_mixture(data, n_classes=1, shared_spread=False, rng=rng)
-    best, log_evidence, inflation, idle = one, [0.0], [], 0
+    best = fit_mixture(data, n_classes=1, shared_spread=False, rng=rng)
+    fits = [best, dataclasses.replace(best, shared_spread=True)]
+    log_evidence, inflation, idle = [0.0], [], 0
     while len(log_evidence) < settings.most_classes and idle < PATIENCE:
-        fits = _fits(data, len(log_evidence) + 1, rng)
+        fits = _fits(data, len(log_evidence) + 1, rng, smaller=fits)
         shared = [redundancy(position, fit.residual(data)) for fit in fits]
-        evidence = [
-            _criterion(fit, data, factor) - _criterion(one, data, factor)
+        gains = [
+            _criterion(fit, data, factor) - _criterion(best, data, factor)
             for fit, factor in zip(fits, shared, strict=True)
         ]
-        winner = int(np.argmax(evidence))
-        better = evidence[winner] > max(log_evidence)
-        idle = 0 if better or shared[winner] < LESS_CORRELATED * min(inflation, default=np.inf) else idle + 1
-        best = fits[winner] if better else best
+        winner = int(np.argmax(gains))
+        idle = 0 if gains[winner] > 0 or shared[winner] < LESS_CORRELATED * min(inflation, default=np.inf) else idle + 1
         inflation.append(shared[winner])
-        log_evidence.append(evidence[winner])
+        log_evidence.append(max(log_evidence) + gains[winner])
+        best = fits[winner] if gains[winner] > 0 else best
     return best, np.array(log_evidence), np.array(inflation)
 
 
-def _fits(data: MixtureData, n_classes: int, rng: np.random.Generator) -> list[ClassMixture]:
+def _fits(
+    data: MixtureData,
+    n_classes: int,
+    rng: np.random.Generator,
+    *,
+    smaller: Sequence[ClassMixture | None] = (None, None),
+) -> list[ClassMixture]:
     """Return the fit in which each class has its own spread, and that in which all have the same."""
-    return [fit_mixture(data, n_classes=n_classes, shared_spread=shared, rng=rng) for shared in (False, True)]
+    return [
+        fit_mixture(data, n_classes=n_classes, shared_spread=shared, rng=rng, smaller=one)
+        for shared, one in zip((False, True), smaller, strict=True)
+    ]
 
 
 def _criterion(fit: ClassMixture, data: MixtureData, inflation: float) -> float:

@@ -100,7 +100,14 @@ class ClassMixture:
         return left
 
 
-def fit_mixture(data: MixtureData, *, n_classes: int, shared_spread: bool, rng: np.random.Generator) -> ClassMixture:
+def fit_mixture(
+    data: MixtureData,
+    *,
+    n_classes: int,
+    shared_spread: bool,
+    rng: np.random.Generator,
+    smaller: ClassMixture | None = None,
+) -> ClassMixture:
     """Fit a mixture with this many classes by expectation-maximisation, the best of several starts.
 
     Parameters
@@ -113,11 +120,33 @@ def fit_mixture(data: MixtureData, *, n_classes: int, shared_spread: bool, rng: 
         Whether all classes have the same spread: fewer parameters, where there are few rows or many classes.
     rng
         Draws the starts.
+    smaller
+        A fit with one class less; one start makes a class of its rest.
     """
     n_starts = N_STARTS if n_classes > 1 else 1
     starts = [_start(data, n_classes, shared_spread=shared_spread, rng=rng) for _ in range(n_starts)]
+    if smaller is not None and smaller.n_classes == n_classes - 1:
+        starts.append(_rest_as_class(data, smaller))
     tried = [_maximise(data, start, START_STEPS) for start in starts]
     return _maximise(data, max(tried, key=lambda fit: fit.log_likelihood), MOST_STEPS)
+
+
+def _rest_as_class(data: MixtureData, fit: ClassMixture) -> ClassMixture:
+    """Give nine tenths of the rest to a class of its own."""
+    rest = fit.probability[:, -1:]
+    probability = np.concatenate([fit.probability[:, :-1], 0.9 * rest, 0.1 * rest], axis=1)
+    probability = (probability + 1e-6) / (probability + 1e-6).sum(axis=1, keepdims=True)
+    likely = rest[:, 0] >= min(0.5, float(np.max(rest)))
+    mean = np.median(data.score[likely], axis=0)
+    return ClassMixture(
+        fraction=probability.mean(axis=0),
+        mean=np.concatenate([fit.mean[:-1], mean[None], fit.mean[-1:]]),
+        spread=np.concatenate([fit.spread[:-1], fit.spread[:-1].mean(axis=0)[None], fit.spread[-1:]]),
+        empty=_empty_chances(data, probability),
+        probability=probability,
+        log_likelihood=-np.inf,
+        shared_spread=fit.shared_spread,
+    )
 
 
 def _start(data: MixtureData, n_classes: int, *, shared_spread: bool, rng: np.random.Generator) -> ClassMixture:
