@@ -124,20 +124,42 @@ def test_a_mixture_gives_exact_averages_between_its_nodes():
     columns = [MEASURED.columns(s.species.reshape(-1, 12), s.statistics.reshape(-1, 2)) for s in samples]
     mixture = mixture_of(nodes, [s.statistics for s in samples], [c.reshape(4, 2000, -1) for c in columns])
     targets = np.array([[0.2, 0.05], [0.4, 0.05], [0.3, 0.1]])
-    sums, share, size = mixture.moments(targets)
-    np.testing.assert_allclose(share.sum(axis=1), 1.0)
-    assert len(mixture.start) == 16
-    assert np.all((size > 2000) & (size < 24000))
+    mean, size = mixture.averages(targets)
+    assert np.all((size[:, 0] > 2000) & (size[:, 0] < 24000))
+    np.testing.assert_allclose(size[:, 0], size[:, 1])
     exponent = -targets @ mixture.statistics.T - mixture.log_mixture
     found = logsumexp(exponent, axis=1)
     free = np.array([STATES.log_partition(target) for target in targets])
     np.testing.assert_allclose(found - found[0], free - free[0], atol=0.03)
-    blocks = sums / share[..., None]
-    for target, mean, block in zip(targets, sums.sum(axis=1), blocks, strict=True):
-        error = block.std(axis=0, ddof=1) / 4
-        assert np.all(np.abs(mean - STATES.probability(target) @ COLUMNS) < 4.5 * error + 1e-9)
-        found = MEASURED.derive(mean, target, np.asarray(1.0))
-        np.testing.assert_allclose(found, exact(target), rtol=0.08, atol=0.01)
+    repeats = [mixture.averages(targets, multiplicity=w)[0] for w in mixture.multiplicities(60, rng=rng)]
+    for target, found, error in zip(targets, mean, np.std(repeats, axis=0), strict=True):
+        assert np.all(np.abs(found - STATES.probability(target) @ COLUMNS) < 4.5 * error + 1e-9)
+        derived = MEASURED.derive(found, target, np.asarray(1.0))
+        np.testing.assert_allclose(derived, exact(target), rtol=0.08, atol=0.01)
+
+
+def test_errors_between_nodes_hold_those_of_the_free_energies():
+    rng, nodes = np.random.default_rng(4), np.linspace(0.05, 0.6, 12)[:, None] * [1.0, 0.0]
+    target = np.array([[0.33, 0.0]])
+    means, errors = [], []
+    for _ in range(80):
+        samples = [drawn(node, 30, rng) for node in nodes]
+        columns = [MEASURED.columns(s.species.reshape(-1, 12), s.statistics.reshape(-1, 2)) for s in samples]
+        mixture = mixture_of(nodes, [s.statistics for s in samples], [c.reshape(4, 30, -1) for c in columns])
+        means.append(mixture.averages(target)[0][0, 0])
+        repeats = [mixture.averages(target, multiplicity=w)[0][0, 0] for w in mixture.multiplicities(20, rng=rng)]
+        errors.append(np.std(repeats, ddof=1))
+    assert 0.85 < np.sqrt(np.mean(np.square(errors))) / np.std(means, ddof=1) < 1.45
+
+
+def test_nodes_that_hardly_overlap_are_balanced_without_divergence():
+    rng, nodes = np.random.default_rng(5), np.array([[0.05], [2.0], [6.0], [9.0]])
+    each = [rng.normal(centre, 1.0, (4, 50, 1)) for centre in (-20.0, -800.0, -1500.0, -1510.0)]
+    mixture = mixture_of(nodes, each, each)
+    mean, size = mixture.averages(nodes)
+    np.testing.assert_allclose(mean[:2, 0], (-20.0, -800.0), atol=3.0)
+    assert np.isfinite(mean).all()
+    assert np.all(size[:2, 0] < 201)
 
 
 def checkerboard(sites):
@@ -318,7 +340,7 @@ def synthetic(critical, *, kind="crossing", noise=1e-4, n_draws=80, spread=0.02)
         model="", equation="", parameters=("K",), crystal="square", axis="", temperature_unit="T/T_ref", sizes=sizes,
         order="uniform", observables=("specific heat", "Binder cumulant"), notes=(), temperature=temperature,
         level=np.zeros(1), value=value, monte_carlo_error=np.full(value.shape, noise),
-        band=np.stack([value, value], axis=-1), effective_sample_size=np.ones(value.shape[:3]),
+        band=np.stack([value, value], axis=-1), effective_sample_size=np.full(value.shape[:3], 500.0),
         draw=centre[:, None], draw_value=each,
     ), centre  # fmt: skip
 
@@ -329,8 +351,10 @@ def test_transitions_are_found_where_they_are_and_nowhere_else():
         found = find_transition(diagram, method=method)
         assert found.resolved
         np.testing.assert_allclose(found.draws, centre, atol=0.004)
-        np.testing.assert_allclose(found.interval, np.quantile(centre, (0.025, 0.975)), atol=0.004)
-        assert str(found).startswith("Tc = ")
+        np.testing.assert_allclose(found.interval, np.quantile(centre, (0.025, 0.975), method="weibull"), atol=0.006)
+        low, high = found.interval
+        sentence = f"transition at {found.value:.3f} of the reference temperature (95 %: {low:.3f} to {high:.3f})"
+        assert str(found) == sentence
         none = find_transition(synthetic(1.0, kind="none")[0], method=method)
         assert not none.resolved
         assert str(none).startswith("no transition resolved: ")
@@ -339,6 +363,17 @@ def test_transitions_are_found_where_they_are_and_nowhere_else():
         beyond = find_transition(synthetic(1.19, spread=0.03)[0], method=method)
         assert not beyond.resolved
     diagram, _ = synthetic(1.0)
+    slow = dataclasses.replace(diagram, effective_sample_size=np.full((3, 33, 1), 12.0))
+    assert "chains are too slow, worth only 12 independent" in find_transition(slow).reason
+    apart = np.quantile(find_transition(diagram).draws, (0.025, 0.975), method="weibull")
+    two = find_transition(
+        dataclasses.replace(
+            diagram, sizes=(8, 10), effective_sample_size=diagram.effective_sample_size[:2],
+            **{name: getattr(diagram, name)[:2] for name in ("value", "monte_carlo_error", "band", "draw_value")},
+        )
+    )  # fmt: skip
+    assert np.ptp(two.interval) > 1.001 * np.ptp(apart)
+    assert np.isnan(two.size_drift)
     assert "show none between" in find_transition(synthetic(1.15, spread=0.05)[0]).reason
     assert Transition.from_xarray(find_transition(diagram).to_xarray()).value == find_transition(diagram).value
     with pytest.raises(InputError, match="a number below 1"):

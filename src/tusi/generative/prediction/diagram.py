@@ -10,16 +10,21 @@ from tusi.data.record import Record, array
 from tusi.errors import InputError
 from tusi.execution import Executor, Progress, SerialExecutor
 from tusi.generative.lattice.compilation import lattice_system
-from tusi.generative.lattice.sites import LatticeSites, periodic_sites
+from tusi.generative.lattice.sites import periodic_sites
 from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
 from tusi.generative.prediction.conditions import Conditions, FittedModel
 from tusi.generative.prediction.measurement import Measurement
-from tusi.generative.prediction.mixture import Mixture, mixture_of
+from tusi.generative.prediction.node_pool import NodePool, Simulator
 from tusi.generative.prediction.order import OrderParameter, UniformOrder, find_order
-from tusi.generative.prediction.simulation import NodeJob, best_sampler, run_node
 
 PILOT_CELLS = 12
 """Cells along each direction of the crystal on which the order is looked for: whole waves of period 2, 3, 4 and 6."""
+
+FOCUS_WIDTH = 1.5
+"""Half width of the temperatures added around a suspected transition, over the number of cells and relative to it."""
+
+FOCUS_NODES, FOCUS_TEMPERATURES = 5, 9
+"""Temperatures that are simulated there, and at which observables are given."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,7 +38,8 @@ class DiagramPlan:
     n_draws
         Draws of the couplings behind the bands.
     refinement
-        Temperatures at which observables are given per step between the temperatures that are simulated.
+        Steps at which observables are given between two of the temperatures asked for; steps are finer around a
+        transition.
     n_samples, n_chains, burn_in, spacing
         Of every simulation; see `SamplingPlan`.
     sampler
@@ -98,7 +104,7 @@ class PhaseDiagram(Record):
     band
         95 % credible band: posterior of the couplings and Monte Carlo error together.
     effective_sample_size
-        Independent-sample equivalent of the weighted samples, for the draw with the fewest.
+        Independent samples that the weighted and autocorrelated ones are worth, for the draw with the fewest.
     draw
         Draws of the couplings, in kT at the reference temperature.
     draw_value
@@ -156,8 +162,9 @@ def phase_diagram(
 
     Periodic crystals of every size are simulated at the conditions for the centre of the posterior, and at further
     couplings until every draw of the posterior is within reach; the multistate Bennett acceptance ratio carries the
-    averages to each draw. Temperature scales all couplings: they are energies. Each draw takes its Monte Carlo error
-    along by resampling blocks of the chains, so that the bands hold both.
+    averages to each draw. Temperature scales all couplings: they are energies. More temperatures are simulated where
+    the energies of neighbours would not overlap, and around the suspected transition. Each draw takes its Monte Carlo
+    error along by random weights of blocks of the chains, so that the bands hold both.
 
     Parameters
     ----------
@@ -200,23 +207,38 @@ def phase_diagram(
     (2, 9, 1, 8)
     """
     plan = plan or DiagramPlan()
-    executor = executor or SerialExecutor()
     for level in conditions.levels:
         conditions.shift(posterior.model, level)
-    draws = np.vstack([posterior.value, posterior.sample(plan.n_draws, rng=rng)])
-    work = _Work(posterior=posterior, conditions=conditions, plan=plan, executor=executor, progress=progress)
-    order = plan.order or _find_order(work, rng)
+    draws = posterior.sample(plan.n_draws, rng=rng)
+    simulator = Simulator(
+        posterior=posterior,
+        conditions=conditions,
+        sampling=SamplingPlan(
+            n_samples=plan.n_samples, n_chains=plan.n_chains, burn_in=plan.burn_in, spacing=plan.spacing,
+            keep_species=True,
+        ),
+        sampler=plan.sampler,
+        executor=executor or SerialExecutor(),
+        progress=progress,
+    )  # fmt: skip
+    order = plan.order or _find_order(simulator, rng)
     sizes = tuple(dict.fromkeys(-(-size // order.period) * order.period for size in plan.sizes))
     notes = [] if sizes == plan.sizes else [f"sizes rounded up to multiples of {order.period}, the period of the order"]
+    pools = _pools(plan, simulator, sizes, order, rng=rng)
+    ratios = _focus(pools, draws, _refined(conditions.ratios, plan.refinement), rng=rng)
     parts = []
-    for size in sizes:
-        sites = periodic_sites(conditions.crystal, (size,) * conditions.crystal.n_translations)
-        parts.append(_diagram_of_size(work, _measurement(work, sites, order), draws, rng))
-    least = np.stack([part[3] for part in parts])
+    for pool in pools.values():
+        if not (draws == posterior.value).all():
+            pool.reach(draws, ratios, least=(plan.least_samples, plan.max_rounds), rng=rng)
+        parts.append(pool.evaluate(draws, ratios, rng=rng))
+    value, error, each, least = (
+        np.moveaxis(np.reshape([part[k] for part in parts], (len(sizes), -1, *parts[0][k].shape)), 1, axis)
+        for k, axis in enumerate((2, 2, 3, 2))
+    )
     if least.min() < plan.least_samples:
         notes.append(
-            f"some draws of the couplings are represented by only {least.min():.0f} effective samples; "
-            "use more samples or rounds"
+            f"chains too short or too slow: at some temperatures they are worth only {least.min():.0f} independent "
+            "samples; use more samples"
         )
     return PhaseDiagram(
         model=posterior.model.name,
@@ -227,136 +249,91 @@ def phase_diagram(
         temperature_unit="K" if conditions.reference_temperature else "T/T_ref",
         sizes=sizes,
         order=order.name,
-        observables=_measurement(work, sites, order).names,
+        observables=next(iter(pools.values())).measurement.names,
         notes=tuple(notes),
-        temperature=_refined(np.array(conditions.temperatures), plan.refinement),
+        temperature=ratios * (conditions.reference_temperature or 1.0),
         level=np.array(conditions.levels),
-        value=np.stack([part[0] for part in parts]),
-        monte_carlo_error=np.stack([part[1] for part in parts]),
-        band=np.stack([np.moveaxis(np.quantile(part[2], (0.025, 0.975), axis=0), 0, -1) for part in parts]),
+        value=value,
+        monte_carlo_error=error,
+        band=np.moveaxis(np.quantile(each, (0.025, 0.975), axis=1, method="weibull"), 0, -1),
         effective_sample_size=least,
-        draw=draws[1:],
-        draw_value=np.stack([part[2] for part in parts]),
+        draw=draws,
+        draw_value=each,
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class _Work:
-    """What stays the same for all sizes."""
-
-    posterior: FittedModel
-    conditions: Conditions
-    plan: DiagramPlan
-    executor: Executor
-    progress: Progress | None
-
-    def couplings(self, draws: np.ndarray, ratios: np.ndarray) -> np.ndarray:
-        """Return the couplings in kT for each draw, temperature and level."""
-        shift = np.array([self.conditions.shift(self.posterior.model, level) for level in self.conditions.levels])
-        return (draws[:, None, None] + shift) / ratios[None, :, None, None]
-
-    def jobs(self, measurement: Measurement, couplings: np.ndarray, levels: np.ndarray) -> list[NodeJob]:
-        """Return the simulations at these couplings."""
-        plan, kept = self.plan, bool(self.conditions.compositions)
-        sampling = SamplingPlan(
-            n_samples=plan.n_samples, n_chains=plan.n_chains, burn_in=plan.burn_in, spacing=plan.spacing,
-            keep_species=True,
-        )  # fmt: skip
-        sampler = plan.sampler or best_sampler(measurement.system, conserved=kept)
-        return [
-            NodeJob(
-                measurement=measurement,
-                couplings=u,
-                sampler=sampler,
-                plan=sampling,
-                fraction=self.conditions.levels[level] if kept else None,
-            )
-            for u, level in zip(couplings, levels, strict=True)
-        ]
+def _pools(
+    plan: DiagramPlan, simulator: Simulator, sizes: tuple[int, ...], order: OrderParameter, *, rng: np.random.Generator
+) -> dict[tuple[int, int], NodePool]:
+    """Simulate every size and level at the temperatures asked for, and between them until neighbours overlap."""
+    pools = {}
+    for size in sizes:
+        measurement = _measurement(simulator, size, order, shells=plan.shells)
+        for level in range(len(simulator.conditions.levels)):
+            pool = NodePool(simulator=simulator, measurement=measurement, level=level)
+            pool.add_temperatures(simulator.conditions.ratios, rng=rng)
+            pools[size, level] = pool
+    return pools
 
 
-def _measurement(work: _Work, sites: LatticeSites, order: OrderParameter) -> Measurement:
-    model = work.posterior.model
+def _measurement(simulator: Simulator, size: int, order: OrderParameter, *, shells: int) -> Measurement:
+    model, crystal = simulator.posterior.model, simulator.conditions.crystal
+    sites = periodic_sites(crystal, (size,) * crystal.n_translations)
     return Measurement(
-        system=lattice_system(model, sites), sites=sites, species=model.species, order=order, shells=work.plan.shells
+        system=lattice_system(model, sites), sites=sites, species=model.species, order=order, shells=shells
     )
 
 
-def _find_order(work: _Work, rng: np.random.Generator) -> OrderParameter:
+def _find_order(simulator: Simulator, rng: np.random.Generator) -> OrderParameter:
     """Look for the order in short simulations of a small crystal at all conditions."""
-    crystal, model = work.conditions.crystal, work.posterior.model
-    sites = periodic_sites(crystal, (PILOT_CELLS,) * crystal.n_translations)
-    kept = bool(work.conditions.compositions)
-    short = dataclasses.replace(work.plan, n_samples=30, n_chains=4, spacing=4, burn_in=100, shells=1, sampler=None)
-    pilot = dataclasses.replace(work, plan=short, progress=None)
-    grid = pilot.couplings(work.posterior.value[None], work.conditions.ratios)[0]
-    levels = np.broadcast_to(np.arange(grid.shape[1]), grid.shape[:2])
-    jobs = pilot.jobs(_measurement(pilot, sites, UniformOrder()), grid.reshape(-1, grid.shape[2]), levels.ravel())
-    found = work.executor.map(run_node, [dataclasses.replace(job, species=True) for job in jobs], rng=rng)
-    species = np.concatenate([part.species for part in found])
-    return find_order(species, sites, n_species=model.n_species, conserved=kept)
+    short = dataclasses.replace(simulator.sampling, n_samples=30, n_chains=4, spacing=4, burn_in=100)
+    pilot = dataclasses.replace(simulator, sampling=short, sampler=None, progress=None)
+    measurement = _measurement(pilot, PILOT_CELLS, UniformOrder(), shells=1)
+    model, conditions = simulator.posterior.model, simulator.conditions
+    species = []
+    for level in range(len(conditions.levels)):
+        couplings = pilot.couplings(simulator.posterior.value[None], conditions.ratios, level=level)[0]
+        found = pilot.run(measurement, couplings, level=level, rng=rng, species=True)
+        species += [part.species for part in found]
+    kept = bool(conditions.compositions)
+    return find_order(np.concatenate(species), measurement.sites, n_species=model.n_species, conserved=kept)
 
 
-def _diagram_of_size(
-    work: _Work, measurement: Measurement, draws: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return value, Monte Carlo error, values of the draws, and effective sample size, of one size."""
-    ratios = work.conditions.ratios
-    fine = _refined(ratios, work.plan.refinement)
-    target = work.couplings(draws, fine)
-    groups = [[j] for j in range(target.shape[2])] if work.conditions.compositions else [list(range(target.shape[2]))]
-    shape = (*target.shape[:3], len(measurement.names))
-    each, value, error = np.empty(shape), np.empty(shape[1:]), np.empty(shape[1:])
-    size = np.empty(shape[:3])
-    for group in groups:
-        nodes = work.couplings(draws[:1], ratios)[0][:, group]
-        chosen = target[:, :, group]
-        mixture = _within_reach(work, measurement, (nodes, np.array(group), chosen), rng)
-        flat = chosen.reshape(-1, chosen.shape[-1])
-        sums, share, samples = mixture.moments(flat)
-        ratio = np.broadcast_to(fine[None, :, None], chosen.shape[:3])
-        sums, share = (a.reshape(*chosen.shape[:3], *a.shape[1:]) for a in (sums, share))
-        size[:, :, group] = samples.reshape(chosen.shape[:3])
-        n_blocks = share.shape[-1]
-        mean = sums.sum(axis=-2)
-        value[:, group] = measurement.derive(mean[0], chosen[0], ratio[0])
-        again = rng.multinomial(n_blocks, np.full(n_blocks, 1.0 / n_blocks), size=len(draws)).astype(np.float64)
-        total = np.einsum("dtlbc,db->dtlc", sums, again) / np.einsum("dtlb,db->dtl", share, again)[..., None]
-        each[:, :, group] = measurement.derive(total, chosen, ratio)
-        central = np.einsum("tlbc,db->dtlc", sums[0], again) / np.einsum("tlb,db->dtl", share[0], again)[..., None]
-        error[:, group] = measurement.derive(
-            central, np.broadcast_to(chosen[:1], chosen.shape), np.broadcast_to(ratio[:1], ratio.shape)
-        ).std(axis=0)
-    return value, error, each[1:], size.min(axis=0)
+def _focus(
+    pools: dict[tuple[int, int], NodePool], draws: np.ndarray, ratios: np.ndarray, *, rng: np.random.Generator
+) -> np.ndarray:
+    """Simulate more where the transition of each level seems to be; return the temperatures added to the grid."""
+    sizes = tuple(dict.fromkeys(size for size, _ in pools))
+    added: list[np.ndarray] = [ratios]
+    if len(sizes) < 2 or len(ratios) < 3:
+        return ratios
+    for level in range(max(level for _, level in pools) + 1):
+        pair = [pools[size, level] for size in sizes[-2:]]
+        centre = _suspected(ratios, *(pool.observables(ratios) for pool in pair), names=pair[0].measurement.names)
+        if np.isnan(centre):
+            continue
+        energies = (draws * pair[1].mean_statistics(centre)).sum(axis=1)
+        spread = float(np.std(energies) / max(abs(energies.mean()), 1e-12))
+        half = min(np.hypot(FOCUS_WIDTH / sizes[-2], 2.0 * spread), 0.5) * centre
+        low, high = max(centre - half, ratios[0]), min(centre + half, ratios[-1])
+        for size in sizes:
+            pools[size, level].add_temperatures(np.linspace(low, high, FOCUS_NODES), rng=rng)
+        added.append(np.linspace(low, high, FOCUS_TEMPERATURES))
+    return np.unique(np.concatenate(added).round(12))
 
 
-def _within_reach(
-    work: _Work, measurement: Measurement, places: tuple[np.ndarray, np.ndarray, np.ndarray], rng: np.random.Generator
-) -> Mixture:
-    """Simulate at the nodes, then where the weighted samples are worth least, until they are worth enough."""
-    grid, group, targets = places
-    nodes = grid.reshape(-1, grid.shape[-1])
-    levels = np.broadcast_to(group, grid.shape[:2]).ravel()
-    drawn, measured, every = [], [], np.empty((0, nodes.shape[1]))
-    flat = targets.reshape(-1, targets.shape[-1])
-    place = np.indices(targets.shape[:3]).reshape(3, -1)
-    for turn in range(work.plan.max_rounds + 1):
-        jobs = work.jobs(measurement, nodes, levels)
-        found = work.executor.map(run_node, jobs, rng=rng, progress=work.progress)
-        drawn += [part.statistics for part in found]
-        measured += [part.columns for part in found]
-        every = np.concatenate([every, nodes])
-        mixture = mixture_of(every, drawn, measured)
-        if turn == work.plan.max_rounds:
-            break
-        worth = mixture.moments(flat)[2]
-        poor = np.flatnonzero(worth < work.plan.least_samples)
-        if not len(poor):
-            break
-        order = poor[np.argsort(worth[poor], kind="stable")]
-        _, first = np.unique(place[1:, order] // np.array([[work.plan.refinement], [1]]), axis=1, return_index=True)
-        nodes, levels = flat[order[first]], group[place[2, order[first]]]
-    return mixture
+def _suspected(ratios: np.ndarray, smaller: np.ndarray, larger: np.ndarray, *, names: tuple[str, ...]) -> float:
+    """Return where Binder cumulants cross, else where the specific heat peaks; NaN where it does so at an end."""
+    binder = names.index("Binder cumulant")
+    difference = larger[:, binder] - smaller[:, binder]
+    falls = np.flatnonzero((difference[:-1] >= 0) & (difference[1:] < 0))
+    before = falls[falls < np.argmin(difference)]
+    if len(before):
+        k = before[-1]
+        share = difference[k] / (difference[k] - difference[k + 1])
+        return float(ratios[k] + share * (ratios[k + 1] - ratios[k]))
+    top = int(np.argmax(larger[:, names.index("specific heat")]))
+    return float(ratios[top]) if 0 < top < len(ratios) - 1 else float("nan")
 
 
 def _refined(values: np.ndarray, refinement: int) -> np.ndarray:

@@ -108,6 +108,10 @@ class Measurement:
         scalar = [*present, length, length**2, length**4, *unlike]
         return np.column_stack([statistics, products, *scalar])
 
+    def length_column(self, n_parameters: int) -> int:
+        """Return the number of the column that holds the length of the order parameter."""
+        return n_parameters + n_parameters * (n_parameters + 1) // 2 + len(self.species) - 1
+
     def derive(
         self,
         mean: Float[np.ndarray, "*batch column"],

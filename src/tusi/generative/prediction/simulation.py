@@ -53,11 +53,14 @@ class NodeSamples:
         Sufficient statistics, and what is averaged.
     species
         The arrangements, none where they were not asked for.
+    inefficiency
+        Correlated samples that are worth an independent one: of the slowest statistic or of the order parameter.
     """
 
     statistics: Float[np.ndarray, "chain sample parameter"]
     columns: Float[np.ndarray, "chain sample column"]
     species: Int[np.ndarray, "replica site"]
+    inefficiency: float
 
 
 def run_node(job: NodeJob, rng: np.random.Generator) -> NodeSamples:
@@ -69,11 +72,14 @@ def run_node(job: NodeJob, rng: np.random.Generator) -> NodeSamples:
     samples = draw_samples(system, job.couplings, rng=rng, sampler=job.sampler, plan=plan)
     flat = samples.species.reshape(-1, system.n_sites)
     rows = samples.statistics.reshape(len(flat), -1)
-    columns = job.measurement.columns(flat, rows)
+    columns = job.measurement.columns(flat, rows).reshape(*samples.statistics.shape[:2], -1)
+    length = columns[:, :, job.measurement.length_column(rows.shape[1])]
+    slowest = dataclasses.replace(samples, statistics=np.dstack([samples.statistics, length]))
     return NodeSamples(
         statistics=samples.statistics,
-        columns=columns.reshape(*samples.statistics.shape[:2], -1),
+        columns=columns,
         species=flat if job.species else flat[:0],
+        inefficiency=max(1.0, len(rows) / float(slowest.effective_sample_size.min())),
     )
 
 

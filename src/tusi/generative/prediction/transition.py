@@ -18,6 +18,15 @@ SIGNIFICANT = 3.0
 LEAST_RESOLVED = 0.975
 """Share of the draws that must show the transition inside the range of temperatures."""
 
+LEAST_SAMPLES = 50.0
+"""Independent samples of each crystal below which its chains are too slow to tell."""
+
+PEAK = 0.2
+"""Part of the height of a peak, from the top, whose points a parabola goes through."""
+
+UNSEEN_DRIFT = 0.3
+"""Standard deviation of a crossing of two sizes around the limit, relative and times both sizes, without a third."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Transition(Record):
@@ -38,11 +47,11 @@ class Transition(Record):
     value
         Median of the draws; NaN where it is not resolved.
     interval
-        95 % credible interval: couplings and Monte Carlo error; NaN where it is not resolved.
+        95 % credible interval: couplings, Monte Carlo error and drift with size; NaN where it is not resolved.
     monte_carlo_error
         Part of the error that longer simulations would remove.
     size_drift
-        Difference between the last two finite-size estimates: how far the sizes still matter.
+        Difference between the last two finite-size estimates: how far the sizes still matter; NaN with two sizes.
     draws
         The transition temperature of each draw of the couplings; NaN where it shows none.
     """
@@ -65,9 +74,14 @@ class Transition(Record):
         if not self.resolved:
             return f"no transition resolved: {self.reason}"
         low, high = self.interval
-        digits = int(np.clip(2 - np.floor(np.log10(max(high - low, 1e-9))), 0, 6))
-        numbers = f"{self.value:.{digits}f} {self.unit} (95 %: {low:.{digits}f} to {high:.{digits}f})"
-        return f"Tc = {numbers}, by {self.method}"
+        digits = int(np.clip(1 - np.floor(np.log10(max((high - low) / 4, 1e-9))), 0, 9))
+        value, low, high = (f"{number:.{digits}f}" for number in (self.value, low, high))
+        return f"transition at {value} {unit_in_words(self.unit)} (95 %: {low} to {high})"
+
+
+def unit_in_words(unit: str) -> str:
+    """Return what follows a temperature in a sentence."""
+    return "K" if unit == "K" else "of the reference temperature"
 
 
 def find_transition(
@@ -83,7 +97,9 @@ def find_transition(
     the less ordered above. The crossing of the two largest sizes is taken for every draw. Peaks of the specific heat
     move with size as `T(L) = Tc + a L^(-1/nu)`; a line through the sizes gives Tc, and the peak must grow with size.
     "No transition resolved" is an answer: where sizes do not differ beyond their Monte Carlo error on both sides,
-    where more than 2.5 % of the draws have their transition outside the temperatures, or where the peak does not grow.
+    where more than 2.5 % of the draws have their transition outside the temperatures, where the peak does not grow, or
+    where the chains are too slow to tell. The interval is widened by the drift with size, as far as it is beyond its
+    error; with two sizes, by what the Ising class would drift.
 
     Parameters
     ----------
@@ -129,54 +145,79 @@ def find_transition(
     if not 0 <= level < len(diagram.level):
         raise InputError("level", expected=f"a number below {len(diagram.level)}", got=str(level))
     find = _crossings if method == "Binder crossing" else _peaks
-    draws, central, drift, reason = find(diagram, level, exponent)
+    draws, central, drifts, reason = find(diagram, level, exponent)
     found = np.isfinite(draws)
     low, high = diagram.temperature[0], diagram.temperature[-1]
     if not reason and found.mean() < LEAST_RESOLVED:
-        reason = (
-            f"{1 - found.mean():.0%} of the draws show none between {low:.4g} and {high:.4g} {diagram.temperature_unit}"
-        )
+        unit = unit_in_words(diagram.temperature_unit)
+        reason = f"{1 - found.mean():.0%} of the draws show none between {low:.4g} and {high:.4g} {unit}"
+    reason = reason or _slowness(diagram, level, float(np.median(draws[found])))
     resolved = not reason
-    ends = np.quantile(draws[found], (0.025, 0.975)) if resolved else (np.nan, np.nan)
+    value, interval, drift = float("nan"), (float("nan"), float("nan")), float("nan")
+    if resolved:
+        value = float(np.median(draws[found]))
+        drift, allowance = _drift(drifts, unseen=UNSEEN_DRIFT * value / (diagram.sizes[-1] * diagram.sizes[-2]))
+        ends = np.quantile(draws[found], (0.025, 0.975), method="weibull")
+        below, above = np.hypot(ends - value, 1.96 * allowance)
+        interval = (float(value - below), float(value + above))
     return Transition(
         method=method,
         resolved=resolved,
         reason=reason,
         unit=diagram.temperature_unit,
         level=float(diagram.level[level]),
-        value=float(np.median(draws[found])) if resolved else float("nan"),
-        interval=(float(ends[0]), float(ends[1])),
+        value=value,
+        interval=interval,
         monte_carlo_error=central if resolved else float("nan"),
-        size_drift=drift if resolved else float("nan"),
+        size_drift=drift,
         draws=draws,
     )
 
 
-def _crossings(diagram: PhaseDiagram, level: int, _: float) -> tuple[np.ndarray, float, float, str]:
-    """Return the crossing of the two largest sizes for each draw, its Monte Carlo error, drift, and what is wrong."""
-    column = diagram.column("Binder cumulant")
+def _slowness(diagram: PhaseDiagram, level: int, at: float) -> str:
+    """Return that chains are too slow at a transition, if so."""
+    k = int(np.argmin(np.abs(diagram.temperature - at)))
+    worth = float(diagram.effective_sample_size[-2:, k, level].min())
+    if worth >= LEAST_SAMPLES:
+        return ""
+    return f"the chains are too slow, worth only {worth:.0f} independent samples where it seems to be"
+
+
+def _drift(drifts: np.ndarray, *, unseen: float) -> tuple[float, float]:
+    """Return the drift with size, and the standard deviation that it adds; from the drift of every draw."""
+    seen = drifts[np.isfinite(drifts)]
+    if len(seen) < 2:
+        return float("nan"), unseen
+    drift = float(np.median(seen))
+    return drift, float(np.sqrt(max(drift**2 - seen.var(ddof=1), 0.0)))
+
+
+def _crossings(diagram: PhaseDiagram, level: int, _: float) -> tuple[np.ndarray, float, np.ndarray, str]:
+    """Return the crossing of the two largest sizes for each draw, its Monte Carlo error, drifts, and what is wrong."""
+    column, temperature = diagram.column("Binder cumulant"), diagram.temperature
     every = diagram.draw_value[:, :, :, level, column]
     value, error = diagram.value[:, :, level, column], diagram.monte_carlo_error[:, :, level, column]
     difference = value[-1] - value[-2]
     noise = np.maximum(np.hypot(error[-1], error[-2]), 1e-12)
     excess = difference / noise
     nothing = np.full(every.shape[1], np.nan)
-    above, below = np.flatnonzero(excess > SIGNIFICANT), np.flatnonzero(excess < -SIGNIFICANT)
-    pairs = [(i, below[below > i][0]) for i in above if (below > i).any()]
-    if not pairs:
-        return nothing, np.nan, np.nan, "the Binder cumulants of the two largest sizes do not cross beyond their error"
-    start, stop = pairs[-1]
-    centre = _nearest_zero(
-        diagram.temperature, difference, 0.5 * (diagram.temperature[start] + diagram.temperature[stop])
-    )
-    draws = np.array([_zero_of_draw(diagram.temperature, row, centre) for row in every[-1] - every[-2]])
+    bottom = int(np.argmin(np.where(excess < -SIGNIFICANT, difference, 0.0)))
+    above = np.flatnonzero(excess[:bottom] > SIGNIFICANT)
+    if not len(above):
+        reason = "the Binder cumulants of the two largest sizes do not cross beyond their error"
+        return nothing, np.nan, nothing, reason
+    start = above[-1]
+    stop = start + int(np.argmax(excess[start:] < -SIGNIFICANT))
+    centre = _nearest_zero(temperature, difference, 0.5 * (temperature[start] + temperature[stop]))
+    draws = np.array([_zero_of_draw(temperature, row, centre) for row in every[-1] - every[-2]])
     near = slice(max(start - 1, 0), stop + 2)
-    slope = np.polyfit(diagram.temperature[near], difference[near], 1)[0]
-    at = int(np.argmin(np.abs(diagram.temperature - centre)))
-    drift = np.nan
+    slope = np.polyfit(temperature[near], difference[near], 1)[0]
+    at = int(np.argmin(np.abs(temperature - centre)))
+    drifts = nothing
     if len(value) > 2:
-        drift = centre - _nearest_zero(diagram.temperature, value[-2] - value[-3], centre)
-    return draws, float(noise[at] / abs(slope)), float(drift), ""
+        before = _nearest_zero(temperature, value[-2] - value[-3], centre)
+        drifts = draws - np.array([_zero_of_draw(temperature, row, before) for row in every[-2] - every[-3]])
+    return draws, float(noise[at] / abs(slope)), drifts, ""
 
 
 def _zero_of_draw(temperature: np.ndarray, difference: np.ndarray, centre: float) -> float:
@@ -198,29 +239,28 @@ def _nearest_zero(temperature: np.ndarray, difference: np.ndarray, centre: float
     return float(zeros[np.argmin(np.abs(zeros - centre))])
 
 
-def _peaks(diagram: PhaseDiagram, level: int, exponent: float) -> tuple[np.ndarray, float, float, str]:
-    """Return the extrapolated peak of the specific heat for each draw, its error, drift, and what is wrong."""
+def _peaks(diagram: PhaseDiagram, level: int, exponent: float) -> tuple[np.ndarray, float, np.ndarray, str]:
+    """Return the extrapolated peak of the specific heat for each draw, its error, drifts, and what is wrong."""
     column = diagram.column("specific heat")
     every = diagram.draw_value[:, :, :, level, column]
     value, error = diagram.value[:, :, level, column], diagram.monte_carlo_error[:, :, level, column]
     nothing = np.full(every.shape[1], np.nan)
     top = value.argmax(axis=1)
     if ((top == 0) | (top == len(diagram.temperature) - 1)).any():
-        return nothing, np.nan, np.nan, "the specific heat is highest at the edge of the temperatures"
+        return nothing, np.nan, nothing, "the specific heat is highest at the edge of the temperatures"
     heights = value[np.arange(len(value)), top]
     noise = error[np.arange(len(value)), top]
     if heights[-1] - heights[0] < SIGNIFICANT * np.hypot(noise[-1], noise[0]):
-        return nothing, np.nan, np.nan, "the peak of the specific heat does not grow with size"
+        return nothing, np.nan, nothing, "the peak of the specific heat does not grow with size"
     scale = np.array(diagram.sizes, dtype=float) ** (-1.0 / exponent)
     places = np.array([[_peak(diagram.temperature, curve) for curve in part] for part in every])
+    whole = np.isfinite(places).all(axis=0)
+    draws, drifts = nothing.copy(), nothing.copy()
     design = np.column_stack([np.ones_like(scale), scale])
-    draws = np.linalg.lstsq(design, places, rcond=None)[0][0] if np.isfinite(places).all() else nothing.copy()
-    if not np.isfinite(places).all():
-        whole = np.isfinite(places).all(axis=0)
-        draws[whole] = np.linalg.lstsq(design, places[:, whole], rcond=None)[0][0]
-    central = np.array([_peak(diagram.temperature, curve) for curve in value])
-    drift = np.linalg.lstsq(design, central, rcond=None)[0][0] - central[-1]
-    return draws, np.nan, float(drift), ""
+    draws[whole] = np.linalg.lstsq(design, places[:, whole], rcond=None)[0][0]
+    if len(scale) > 2:
+        drifts[whole] = draws[whole] - np.linalg.lstsq(design[:-1], places[:-1, whole], rcond=None)[0][0]
+    return draws, np.nan, drifts, ""
 
 
 def _peak(temperature: np.ndarray, curve: np.ndarray) -> float:
@@ -228,7 +268,9 @@ def _peak(temperature: np.ndarray, curve: np.ndarray) -> float:
     top = int(np.argmax(curve))
     if top in (0, len(curve) - 1):
         return np.nan
-    near = np.arange(max(0, top - 3), min(len(curve), top + 4))
+    low = np.flatnonzero(curve < curve[top] - PEAK * np.ptp(curve))
+    first, last = max(low[low < top], default=-1) + 1, min(low[low > top], default=len(curve)) - 1
+    near = np.arange(max(min(first, top - 3), 0), min(max(last, top + 3), len(curve) - 1) + 1)
     centre = temperature[top]
     second, first, _ = np.polyfit(temperature[near] - centre, curve[near], 2)
     if second >= 0:
