@@ -12,8 +12,12 @@ import numba
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-MOST_OPERATIONS = 160
-"""Near-symmetries that are kept, the closest ones."""
+MOST_OPERATIONS, MOST_FACTORS = 160, 40
+"""Near-symmetries that are kept, the closest ones; those whose products are tried too.
+
+Where atoms are hardly farther apart than their errors the best match of a single operation can be a wrong one; as the
+product of two others it is found all the same.
+"""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,6 +36,12 @@ class Operations:
 
     def __getitem__(self, rows: np.ndarray) -> "Operations":
         return Operations(rotation=self.rotation[rows], image=self.image[rows], offset=self.offset[rows])
+
+    def labels(self) -> list[bytes]:
+        """Return a name for each operation, the same for equal ones."""
+        n = len(self)
+        columns = (self.rotation.reshape(n, -1), self.image, self.offset.reshape(n, -1))
+        return [row.tobytes() for row in np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.int16)]
 
     def miss(self, fraction: Float[np.ndarray, "site 2"]) -> Float[np.ndarray, "operation site 2"]:
         """Return where the images of the atoms lie relative to the operation applied to them, for each atom.
@@ -98,15 +108,53 @@ def find_operations(
     start = int(compatible.sum(axis=1).argmin())
     cell = (np.ascontiguousarray(fraction), np.ascontiguousarray(vectors), np.ascontiguousarray(compatible))
     which, image, offset, distance = _search(cell, rotations, start, tolerance)
+    found = Operations(rotation=rotations[which], image=image, offset=offset)
+    factors = found[np.argsort(distance, kind="stable")[:MOST_FACTORS]]
+    return _nearest(_joined(found, _products(factors)), fraction, vectors, tolerance)
+
+
+def _nearest(
+    operations: Operations,
+    fraction: Float[np.ndarray, "site 2"],
+    vectors: Float[np.ndarray, "2 2"],
+    tolerance: float,
+) -> Operations:
+    """Return the distinct operations that miss the atoms by no more than the tolerance, the closest first.
+
+    What leaves the lattice and some atom in place but exchanges others would put two atoms on one point: it is none.
+    """
+    still = operations.image == np.arange(len(fraction))
+    identity = (operations.rotation == np.eye(2, dtype=int)).all(axis=(1, 2))
+    operations = operations[~(identity & still.any(axis=1) & ~still.all(axis=1))]
+    miss = operations.miss(fraction)
+    miss = (miss - miss.mean(axis=1, keepdims=True)) @ vectors
+    distance = np.sqrt((miss**2).sum(axis=2).mean(axis=1))
     order = np.argsort(distance, kind="stable")
-    keys, chosen = set(), []
-    for k in order:
-        key = (which[k], image[k].tobytes(), offset[k].tobytes())
-        if key not in keys:
-            keys.add(key)
-            chosen.append(k)
-    chosen = np.array(chosen[:MOST_OPERATIONS])
-    return Operations(rotation=rotations[which[chosen]], image=image[chosen], offset=offset[chosen])
+    labels = operations.labels()
+    distinct = dict.fromkeys(labels[k] for k in order if distance[k] <= tolerance)
+    number = {key: k for k, key in enumerate(labels)}
+    return operations[np.array([number[key] for key in list(distinct)[:MOST_OPERATIONS]])]
+
+
+def _products(operations: Operations) -> Operations:
+    """Return the products of each two operations, the right one first."""
+    n, n_sites = operations.image.shape
+    offset = np.einsum("gab,hjb->ghja", operations.rotation, operations.offset)
+    offset = offset + operations.offset[:, operations.image]
+    offset = offset - offset[:, :, :1]
+    return Operations(
+        rotation=np.einsum("gab,hbc->ghac", operations.rotation, operations.rotation).reshape(n * n, 2, 2),
+        image=operations.image[:, operations.image].reshape(n * n, n_sites),
+        offset=offset.reshape(n * n, n_sites, 2),
+    )
+
+
+def _joined(first: Operations, other: Operations) -> Operations:
+    return Operations(
+        rotation=np.concatenate([first.rotation, other.rotation]),
+        image=np.concatenate([first.image, other.image]),
+        offset=np.concatenate([first.offset, other.offset]),
+    )
 
 
 @numba.njit(cache=True, nogil=True)
@@ -208,20 +256,8 @@ def _turned(rotation, point):
 
 def product_table(operations: Operations) -> Int[np.ndarray, "operation operation"]:
     """Return the number of the product of each two operations, the right one first; -1 where it is not among them."""
-    n, n_sites = operations.image.shape
-    rotation = np.einsum("gab,hbc->ghac", operations.rotation, operations.rotation)
-    image = operations.image[:, operations.image]
-    offset = np.einsum("gab,hjb->ghja", operations.rotation, operations.offset)
-    offset = offset + operations.offset[:, operations.image]
-    offset = offset - offset[:, :, :1]
-    keys = _keys(rotation.reshape(-1, 4), image.reshape(-1, n_sites), offset.reshape(-1, 2 * n_sites))
-    known = _keys(operations.rotation.reshape(n, 4), operations.image, operations.offset.reshape(n, -1))
-    number = {key: k for k, key in enumerate(known)}
-    return np.array([number.get(key, -1) for key in keys]).reshape(n, n)
-
-
-def _keys(*columns: np.ndarray) -> list[bytes]:
-    return [row.tobytes() for row in np.ascontiguousarray(np.concatenate(columns, axis=1), dtype=np.int16)]
+    number = {key: k for k, key in enumerate(operations.labels())}
+    return np.array([number.get(key, -1) for key in _products(operations).labels()]).reshape((len(operations),) * 2)
 
 
 def subgroups(

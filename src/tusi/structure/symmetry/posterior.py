@@ -187,15 +187,19 @@ def find_strata(cell: MeanCell, prior: SymmetryPrior) -> Hypotheses:
         operations = operations[~(identity & moving)]
     members = subgroups(product_table(operations))
     strata, log_species, species = [], [], []
-    for group in members:
+    distinct = np.zeros(len(members), np.bool_)
+    for number, group in enumerate(members):
         stratum = stratum_of(operations[group], cell.fraction, cell.vectors)
+        distinct[number] = stratum.keeps_apart(cell.fraction)
+        if not distinct[number]:
+            continue
         evidence, likeliest = _species_evidence(cell.species_log_likelihood, stratum.orbit)
         strata.append(stratum)
         log_species.append(evidence)
         species.append(likeliest)
     return Hypotheses(
         operations=operations,
-        members=members,
+        members=members[distinct],
         strata=tuple(strata),
         log_species=np.array(log_species),
         species=tuple(species),

@@ -40,9 +40,7 @@ def realised_symmetry(stratum: Stratum, cell: MeanCell, species: Int[np.ndarray,
     species
         Species of the sites, one for each orbit.
     """
-    rng = np.random.default_rng(7)
-    free = stratum.directions[3:] @ rng.normal(0.0, 0.05, stratum.directions.shape[1])
-    fraction = cell.fraction + (stratum.point[3:] + free).reshape(-1, 2)
+    fraction = stratum.example(cell.fraction)
     gram = cell.vectors @ (np.eye(2) + 0.05 * np.diag([1.0, -0.6]) + 0.03 * (1 - np.eye(2))) @ cell.vectors.T
     rotation = stratum.rotation
     mean = np.einsum("kba,bc,kcd->ad", rotation, gram, rotation) / len(rotation)

@@ -11,6 +11,7 @@ from scipy.special import gammaln
 from tusi.structure.symmetry.mean_cells import N_STRAINS, strain_components, strain_tensor
 from tusi.structure.symmetry.operations import Operations, strain_of
 from tusi.structure.symmetry.plane_groups import (
+    TOLERANCE,
     identify_group,
     in_primitive_cell,
     invariant_direction,
@@ -78,6 +79,18 @@ class Stratum(CellFamily):
     rotation: Int[np.ndarray, "rotation 2 2"]
     orbit: Int[np.ndarray, " site"]
     log_labels: float
+
+    def example(self, fraction: Float[np.ndarray, "site 2"]) -> Float[np.ndarray, "site 2"]:
+        """Return the positions of one of the structures, near these observed ones and with nothing special about it."""
+        free = self.directions[N_STRAINS:] @ np.random.default_rng(7).normal(0.0, 0.05, self.directions.shape[1])
+        return fraction + (self.point[N_STRAINS:] + free).reshape(-1, 2)
+
+    def keeps_apart(self, fraction: Float[np.ndarray, "site 2"]) -> bool:
+        """Return whether the structures have their atoms on different points."""
+        example = self.example(fraction)
+        difference = example[:, None] - example
+        distance = np.abs(difference - np.round(difference)).max(axis=2) + np.eye(len(example))
+        return bool(distance.min() > TOLERANCE)
 
 
 def stratum_of(group: Operations, fraction: Float[np.ndarray, "site 2"], vectors: Float[np.ndarray, "2 2"]) -> Stratum:
