@@ -259,12 +259,14 @@ def test_reliability():
         "defect_reliability", "Probability of a point defect and how often it is one",
         "kind", "cell", "probabilities", "cases", "mean probability", "share real",
     )  # fmt: skip
+    misses = []
     for cell in ("square", "triangular"):
         judged = judged_points(cell, 700, 12)
         for kind in POINTS[1:]:
             for low, high, count, said, real in reliability(judged[kind], fewest=400):
                 table.row(kind.title, cell, f"{low:.1f}-{high:.1f}", count, f"{said:.3f}", f"{real:.3f}")
-                assert abs(said - real) < 0.07
+                misses.append(abs(said - real))
+    assert max(misses) < 0.07
 
 
 @pytest.mark.science

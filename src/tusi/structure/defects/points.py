@@ -127,7 +127,9 @@ def find_interstitials(frame: CrystalFrame, claims: SiteClaims, *, atoms: Atoms,
     multiplied by the rate of interstitials, and averaged over what the candidates together say about that rate.
     """
     off_site = claims.pair_probability * claims.judged
-    off_site = off_site * _there_at_all(atoms.presence_probability[frame.atom], off_site)
+    off_site = off_site * _there_at_all(
+        atoms.presence_probability[frame.atom], off_site, n_sites=int(claims.judged.sum())
+    )
     probability = np.where(np.isfinite(off_site), off_site, 0.0)
     return [
         Defect(
@@ -144,13 +146,13 @@ def find_interstitials(frame: CrystalFrame, claims: SiteClaims, *, atoms: Atoms,
 
 
 def _there_at_all(
-    presence: Float[np.ndarray, " atom"], off_site: Float[np.ndarray, " atom"]
+    presence: Float[np.ndarray, " atom"], off_site: Float[np.ndarray, " atom"], *, n_sites: int
 ) -> Float[np.ndarray, " atom"]:
     """Return the probability that each atom is there, were it an interstitial."""
     odds = presence / np.maximum(1 - presence, 1e-9)
-    rate = np.geomspace(0.1 / max(len(presence), 1), 0.5, N_FRACTIONS)
+    rate = np.geomspace(0.1 / max(n_sites, 1), 0.5, N_FRACTIONS)
     candidate = odds[off_site > 0.5]
-    evidence = np.log1p(candidate[:, None] * rate).sum(axis=0) - rate * len(presence)
+    evidence = np.log1p(candidate[:, None] * rate).sum(axis=0) - rate * n_sites + 0.5 * np.log(rate)
     weight = np.exp(evidence - evidence.max())
     return (odds[:, None] * rate / (1 + odds[:, None] * rate)) @ (weight / weight.sum())
 
@@ -246,8 +248,8 @@ def _on_sublattice(
 ) -> Float[np.ndarray, "atom species"]:
     """Return the probabilities under the sublattice's own composition instead of this prior.
 
-    The fraction of foreign columns is uncertain where there are few: the probabilities are averaged over its posterior,
-    on a grid that is even in its logarithm from a tenth of a column to a half.
+    The fraction of foreign columns is uncertain where there are few: the probabilities are averaged over its posterior
+    under Jeffreys' prior for a rare event, on a grid that is even in its logarithm from a tenth of a column to a half.
     """
     likelihood = probability / np.maximum(prior, 1e-12)
     majority = int(probability.mean(axis=0).argmax())
@@ -255,7 +257,7 @@ def _on_sublattice(
     foreign = np.delete(likelihood, majority, axis=1) * share / share.sum()
     fraction = np.geomspace(0.1 / len(probability), 0.5, N_FRACTIONS)
     host, guest = likelihood[:, [majority]] * (1 - fraction), foreign.sum(axis=1, keepdims=True) * fraction
-    evidence = np.log(np.maximum(host + guest, 1e-300)).sum(axis=0)
+    evidence = np.log(np.maximum(host + guest, 1e-300)).sum(axis=0) + 0.5 * np.log(fraction)
     weight = np.exp(evidence - evidence.max())
     replaced = (guest / np.maximum(host + guest, 1e-300)) @ (weight / weight.sum())
     among = foreign / np.maximum(foreign.sum(axis=1, keepdims=True), 1e-300)
