@@ -52,7 +52,7 @@ def fields(rng, noise):
     """Yield name, value, standard error and truth of every order parameter of one set of crystals."""
     made = simulate_crystal(CrystalRecipe(shape=(26, 26), strain=BENT, polar=WALL, noise=noise), rng=rng)
     sure = dataclasses.replace(made.atoms, position=made.position)
-    table = strain(made.atoms, made.lattice, reference=made.lattice.vectors[0])
+    table = strain(made.atoms, made.lattice, reference=made.lattice.vectors[0], basis_site=0)
     yield from rows(table, gradient_of(made.gradient[table.atom]))
     table = polarisation(made.atoms, made.lattice, cage=find_cage(made.lattice, centre=1))
     yield from rows(table, made.off_centring[table.atom])
@@ -254,9 +254,9 @@ def test_short_range_order_covers():
     lines = [
         "# Short-range order",
         "",
-        "Windows of 30 x 30 sites in larger Ising crystals on the square lattice, species sure or uncertain (13 % would",
-        "be called wrong). Error and coverage of the Warren-Cowley parameters of two shells, and how often a test at",
-        "5 % calls the crystal ordered.",
+        "Windows of 30 x 30 sites in larger Ising crystals on the square lattice, species sure or uncertain (13 %",
+        "would be called wrong). Error and coverage of the Warren-Cowley parameters of two shells, and how often a",
+        "test at 5 % calls the crystal ordered.",
         "",
         "| coupling J/kT | species | bias / s.e. | true / stated error | coverage | called ordered |",
         "| --- | --- | --- | --- | --- | --- |",
