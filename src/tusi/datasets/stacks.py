@@ -69,9 +69,7 @@ class StackRecipe:
 
     def __post_init__(self) -> None:
         if isinstance(self.lattice, str) and self.lattice not in PATTERNS:
-            raise InputError(
-                "lattice", expected=f"one of {', '.join(PATTERNS)}, or a Pattern", got=repr(self.lattice)
-            )
+            raise InputError("lattice", expected=f"one of {', '.join(PATTERNS)}, or a Pattern", got=repr(self.lattice))
         if not (np.isfinite(self.dose) and self.dose > 0):
             raise InputError("dose", expected="electrons per pixel above zero", got=str(self.dose))
         if not self.scan_angles:

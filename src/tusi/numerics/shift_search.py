@@ -1,85 +1,206 @@
-"""Which whole-pixel shift brings one image onto another, when both show nearly the same lattice again and again."""
+"""Which shift brings one image onto another, when both show nearly the same lattice again and again."""
 
 import dataclasses
 import functools
 
 import numpy as np
 import scipy.fft
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from scipy import ndimage
 
-LEAST_OVERLAP = 0.3
-"""Shifts that leave less than this fraction of an image in common are not considered."""
+LEAST_OVERLAP = 0.4
+"""Shifts that leave less in common than this fraction of the most that any shift has are not considered."""
 
 MOST_ALIKE = 0.9999
 """Largest squared correlation that is believed; noise-free images would otherwise have an infinite likelihood."""
 
+BELOW_LATTICE = 3.0
+"""The smooth copy of an image keeps frequencies below the lattice's divided by this."""
 
-def normalised_transform(image: Float[np.ndarray, "y x"]) -> np.ndarray:
-    """Return the transform, padded to twice the size, of an image of mean zero and variance one."""
-    size = [scipy.fft.next_fast_len(2 * n, real=True) for n in image.shape]
-    spread = image.std()
-    return scipy.fft.rfft2(((image - image.mean()) / (spread if spread > 0 else 1.0)).astype(np.float32), size)
+LIKELY = 0.5
+"""Shifts count as likely when the smooth images support them by this fraction of the best support."""
+
+PEAK_SHARE, LEAST_PEAKS = 0.5, 5
+"""Peaks of the correlation above this fraction of the highest count as a lattice's when there are so many."""
+
+NEAR = 0.25
+"""Standard deviation of the shifts that are expected, in sides of the image."""
+
+CHANCE = 6.0
+"""Support counts when its log likelihood ratio exceeds what the best of all shifts reaches by chance by this much."""
+
+
+def lattice_frequency(image: Float[np.ndarray, "y x"]) -> float:
+    """Return the frequency of the strongest ring of the power spectrum, in cycles per pixel.
+
+    The power is multiplied by the squared frequency, so that slow variations of brightness do not count.
+
+    Examples
+    --------
+    >>> x = np.arange(128)
+    >>> round(lattice_frequency(np.cos(2 * np.pi * (x[:, None] + x) / 8)), 2)
+    0.18
+    """
+    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in image.shape))
+    power = np.abs(scipy.fft.rfft2((image - image.mean()) * taper)) ** 2
+    frequency = np.hypot(scipy.fft.fftfreq(image.shape[0])[:, None], scipy.fft.rfftfreq(image.shape[1]))
+    n_rings = max(min(image.shape) // 2, 4)
+    ring = np.minimum((2 * frequency * n_rings).astype(np.int64), n_rings - 1)
+    count = np.bincount(ring.ravel(), minlength=n_rings)
+    mean = np.bincount(ring.ravel(), weights=power.ravel(), minlength=n_rings) / np.maximum(count, 1)
+    centre = (np.arange(n_rings) + 0.5) / (2 * n_rings)
+    mean[: max(2, n_rings // 32)] = 0
+    return float(centre[np.argmax(mean * centre**2)])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class FoundShift:
+    """A shift (y, x) in pixels, its log likelihood ratio, the same with smooth copies, and the pixels in common."""
+
+    shift: Float[np.ndarray, " 2"]
+    evidence: float
+    likeness: float
+    common: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ShiftSearch:
     """All whole-pixel shifts between images of one shape.
 
+    Images are compared as they are, and as smooth copies in which the lattice is not seen: shifts by a lattice vector
+    look nearly alike in the one, and warps by some pixels do no harm in the other.
+
     Attributes
     ----------
     shape
         Rows and columns of the images.
+    smoothing
+        Standard deviation of the Gaussian filter of the smooth copies, in pixels.
     """
 
     shape: tuple[int, int]
+    smoothing: float
 
-    @property
+    @classmethod
+    def between(cls, image: Float[np.ndarray, "y x"]) -> "ShiftSearch":
+        """Return the search for images like this one."""
+        frequency = lattice_frequency(image) / BELOW_LATTICE
+        return cls((image.shape[0], image.shape[1]), min(1 / (2 * np.pi * frequency), min(image.shape) / 8))
+
+    @functools.cached_property
     def padded(self) -> tuple[int, int]:
-        """Size of the transforms."""
-        n_y, n_x = (scipy.fft.next_fast_len(2 * n, real=True) for n in self.shape)
+        """Size of the transforms: twice the images'."""
+        n_y, n_x = (int(scipy.fft.next_fast_len(2 * n, real=True)) for n in self.shape)
         return n_y, n_x
 
-    def shifted(self, transform: np.ndarray, shift: tuple[float, float]) -> np.ndarray:
-        """Return the transform of the image moved by (y, x) pixels."""
-        n_y, n_x = self.padded
-        phase_y = np.exp(-2j * np.pi * np.fft.fftfreq(n_y) * shift[0])
-        phase_x = np.exp(-2j * np.pi * np.fft.rfftfreq(n_x) * shift[1])
-        return transform * (phase_y[:, None] * phase_x).astype(np.complex64)
+    @property
+    def smooth_area(self) -> float:
+        """Pixels per independent value of a smooth copy."""
+        return 4 * np.pi * self.smoothing**2
 
-    def evidence(self, moving: np.ndarray, fixed: np.ndarray, fixed_overlap: np.ndarray) -> Float[np.ndarray, "y x"]:
-        """Return, for each shift of `moving`, the log likelihood ratio that it shows what `fixed` shows.
-
-        With n pixels in common and correlation r it is -n/2 log(1 - r^2) for a positive r; shifts of too little overlap
-        get minus infinity. Shift (i, j) stands at those indices, negative ones counted from the end.
-
-        Parameters
-        ----------
-        moving
-            Transform of an image of mean zero and variance one.
-        fixed, fixed_overlap
-            Transforms of the sum of such images, each moved to its place, and of the number of images there.
-        """
-        product = scipy.fft.irfft2(np.conj(moving) * fixed, self.padded)
-        common = scipy.fft.irfft2(np.conj(self.window) * fixed_overlap, self.padded)
-        allowed = common > LEAST_OVERLAP * self.shape[0] * self.shape[1]
-        correlation = np.where(allowed, product / np.maximum(common, 1.0), 0.0)
-        squared = np.minimum(np.maximum(correlation, 0.0) ** 2, MOST_ALIKE)
-        return np.where(allowed, -0.5 * common * np.log1p(-squared), -np.inf)
+    @property
+    def chance(self) -> float:
+        """What evidence must exceed to mean anything."""
+        return CHANCE + float(np.log(self.padded[0] * self.padded[1]))
 
     @functools.cached_property
     def window(self) -> np.ndarray:
         """Transform of an image of ones."""
         return scipy.fft.rfft2(np.ones(self.shape, dtype=np.float32), self.padded)
 
-    def best(self, evidence: Float[np.ndarray, "y x"]) -> tuple[Float[np.ndarray, " 2"], float]:
-        """Return the shift of the largest evidence, to a fraction of a pixel, and that evidence."""
-        peak = np.unravel_index(int(np.argmax(evidence)), evidence.shape)
+    def transform(self, image: Float[np.ndarray, "y x"]) -> np.ndarray:
+        """Return the transforms of the image, of its smooth copy (both of mean zero), and of the squares of both."""
+        smooth = ndimage.gaussian_filter(image, self.smoothing, mode="reflect")
+        both = np.stack([_normalised(image), _normalised(smooth)])
+        return scipy.fft.rfft2(np.concatenate([both, both**2]), self.padded)
+
+    def shifted(self, transform: np.ndarray, shift: Float[np.ndarray, " 2"]) -> np.ndarray:
+        """Return the transforms of the image moved by (y, x) pixels."""
+        n_y, n_x = self.padded
+        phase_y = np.exp(-2j * np.pi * np.fft.fftfreq(n_y) * shift[0])
+        phase_x = np.exp(-2j * np.pi * np.fft.rfftfreq(n_x) * shift[1])
+        return transform * (phase_y[:, None] * phase_x).astype(np.complex64)
+
+    def find(self, moving: np.ndarray, fixed: np.ndarray, overlap: np.ndarray) -> tuple[Float[np.ndarray, " 2"], float]:
+        """Return by how much an image must be moved to show what others show, and the evidence that it then does.
+
+        With n values in common and a positive correlation r the log likelihood ratio is -n/2 log(1 - r^2). Shifts are
+        ranked by what exceeds the ratio at the r of a typical peak: on a lattice every lattice vector gives such a
+        peak, and a larger overlap alone must not decide between them.
+
+        Parameters
+        ----------
+        moving
+            Transforms of an image.
+        fixed, overlap
+            Sum of the transforms of other images, each moved to its place, and of as many windows.
+        """
+        (full, smooth), common, allowed = self._correlations(moving, fixed, overlap)
+        typical = self._typical_peak(full)
+        evidence = -0.5 * common * np.log1p(-np.minimum(full**2, MOST_ALIKE))
+        beyond = evidence + 0.5 * common * np.log1p(-min(typical**2, MOST_ALIKE))
+        support = -0.5 * common / self.smooth_area * np.log1p(-np.minimum(smooth**2, MOST_ALIKE))
+        score = np.where(allowed & self._likely(support), beyond + support + self._nearness, -np.inf)
+        peak = np.unravel_index(int(np.argmax(score)), score.shape)
+        return FoundShift(
+            shift=self._between_pixels(full, peak),
+            evidence=float(evidence[peak]),
+            likeness=float(evidence[peak] + support[peak]),
+            common=float(common[peak]),
+        )
+
+    def _correlations(
+        self, moving: np.ndarray, fixed: np.ndarray, overlap: np.ndarray
+    ) -> tuple[Float[np.ndarray, "2 y x"], Float[np.ndarray, "y x"], Bool[np.ndarray, "y x"]]:
+        """Return the positive correlations of images and smooth copies, pixels in common, and what overlaps enough."""
+        window, shape = np.conj(self.window), self.padded
+        common = scipy.fft.irfft2(window * overlap, shape)
+        allowed = common > LEAST_OVERLAP * common.max()
+        common = np.where(allowed, common, 1.0)
+        product = scipy.fft.irfft2(np.conj(moving[:2]) * fixed[:2], shape) / common
+        ours, our_squares = (scipy.fft.irfft2(np.conj(moving) * overlap, shape) / common).reshape(2, 2, *shape)
+        theirs, their_squares = (scipy.fft.irfft2(window * fixed, shape) / common).reshape(2, 2, *shape)
+        spread = np.maximum((our_squares - ours**2) * (their_squares - theirs**2), np.finfo(np.float32).tiny)
+        correlation = np.where(allowed, np.maximum(product - ours * theirs, 0.0) / np.sqrt(spread), 0.0)
+        return correlation, common, allowed
+
+    def _typical_peak(self, correlation: Float[np.ndarray, "y x"]) -> float:
+        """Return the median height of the peaks of a lattice; zero where there are too few to be one."""
+        size = 2 * max(1, round(self.smoothing)) + 1
+        top = (correlation == ndimage.maximum_filter(correlation, size, mode="wrap")) & (
+            correlation > PEAK_SHARE * correlation.max()
+        )
+        return float(np.median(correlation[top])) if top.sum() >= LEAST_PEAKS else 0.0
+
+    @functools.cached_property
+    def _nearness(self) -> Float[np.ndarray, "y x"]:
+        """Log of a wide normal prior of the shift, which decides where nothing else does."""
+        distance = [np.fft.fftfreq(n) * n / (NEAR * size) for n, size in zip(self.padded, self.shape, strict=True)]
+        return -0.5 * (distance[0][:, None] ** 2 + distance[1] ** 2)
+
+    def _likely(self, smooth: Float[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+        """Return the shifts that the smooth copies support; all where they support none."""
+        best = float(smooth.max())
+        if best < CHANCE + np.log(smooth.size / self.smooth_area):
+            return np.ones(smooth.shape, dtype=np.bool_)
+        return smooth > LIKELY * best
+
+    def _between_pixels(
+        self, correlation: Float[np.ndarray, "y x"], peak: tuple[np.intp, ...]
+    ) -> Float[np.ndarray, " 2"]:
+        """Return the shift that stands at a peak, to a fraction of a pixel."""
         shift = np.empty(2)
-        for axis, size in enumerate(evidence.shape):
-            line = evidence[:, peak[1]] if axis == 0 else evidence[peak[0]]
+        for axis, size in enumerate(correlation.shape):
+            line = correlation[:, peak[1]] if axis == 0 else correlation[peak[0]]
             before, here, after = (float(line[(peak[axis] + step) % size]) for step in (-1, 0, 1))
             curvature = before - 2 * here + after
-            between = 0.5 * (before - after) / curvature if np.isfinite(curvature) and curvature < 0 else 0.0
+            between = 0.5 * (before - after) / curvature if curvature < 0 else 0.0
             whole = peak[axis] - size if peak[axis] > size // 2 else peak[axis]
             shift[axis] = whole + np.clip(between, -0.5, 0.5)
-        return shift, float(evidence[peak])
+        return shift
+
+
+def _normalised(image: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:
+    """Return the image with mean zero and variance one."""
+    spread = image.std()
+    return ((image - image.mean()) / (spread if spread > 0 else 1.0)).astype(np.float32)

@@ -10,7 +10,9 @@ NUGGET = 1e-3
 """Share of the prior variance of each coefficient that it does not share with its neighbours."""
 
 
-def spline_matrix(point: Float[np.ndarray, " point"], *, size: int, n_intervals: int) -> Float[np.ndarray, "point node"]:
+def spline_matrix(
+    point: Float[np.ndarray, " point"], *, size: int, n_intervals: int
+) -> Float[np.ndarray, "point node"]:
     """Return the value of each cubic B-spline at these points of an axis with `size` pixels.
 
     The axis from its first to its last pixel is cut into equal intervals; there are three more splines than intervals,

@@ -7,16 +7,16 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 
 from tusi.finding.restoration.frames import FrameSource
-from tusi.numerics.shift_search import ShiftSearch, normalised_transform
+from tusi.numerics.shift_search import ShiftSearch
 
 N_SWEEPS = 3
 """After the first pass each frame is compared with all others so often."""
 
-CHANCE = 6.0
-"""A shift counts when its log likelihood ratio exceeds what the best of all shifts reaches by chance by this much."""
-
 PATCH = 256
 """Side of the middle of the frames in which steady drift is first looked for, in pixels."""
+
+N_CANDIDATES = 5
+"""So many of the best drifts are looked at more closely."""
 
 STEP = 5.0
 """Drifts are tried in steps that move the frame's ends apart by this much, in pixels."""
@@ -45,31 +45,32 @@ def align_frames(source: FrameSource, skipped: list[int]) -> Alignment:
     together: every sweep moves each frame to where it agrees best with all others. On a periodic lattice many shifts
     agree nearly as well; a frame that one neighbour puts a lattice vector away is put back by all the others.
     """
-    search = ShiftSearch(source.shape)
-    n_y, n_x = search.padded
+    search = ShiftSearch.between(next(image for frame, image in enumerate(source) if frame not in skipped))
     shift = np.zeros((len(source), 2))
     evidence = np.zeros(len(source))
-    total, overlap = np.zeros_like(search.window), np.zeros_like(search.window)
+    overlap = np.zeros_like(search.window)
+    total = np.stack([overlap] * 4)
     placed: set[int] = set()
     for sweep in range(1 + N_SWEEPS):
         before = shift.copy()
         for frame, image in enumerate(source):
             if frame in skipped:
                 continue
-            transform = normalised_transform(image)
+            transform = search.transform(image)
             if frame in placed:
                 total -= search.shifted(transform, shift[frame])
                 overlap -= search.shifted(search.window, shift[frame])
                 placed.remove(frame)
             if placed:
-                shift[frame], evidence[frame] = search.best(search.evidence(transform, total, overlap))
-            if sweep or not placed or evidence[frame] > CHANCE + np.log(n_y * n_x):
+                found = search.find(transform, total, overlap)
+                shift[frame], evidence[frame] = found.shift, found.evidence
+            if sweep or not placed or evidence[frame] > search.chance:
                 total += search.shifted(transform, shift[frame])
                 overlap += search.shifted(search.window, shift[frame])
                 placed.add(frame)
         if sweep and np.abs(shift - before).max() < 0.5:
             break
-    overlaps = evidence > CHANCE + np.log(n_y * n_x)
+    overlaps = evidence > search.chance
     overlaps[skipped] = False
     return Alignment(shift=shift - shift[overlaps].mean(axis=0) if overlaps.any() else shift, overlaps=overlaps)
 
@@ -85,15 +86,19 @@ class SteadyDrift:
     shift
         (y, x) by which each frame must be moved once drift is undone, in pixels; the mean is zero.
     evidence
-        Log likelihood ratio of each frame's agreement with the first.
-    least_evidence
-        What chance alone may reach.
+        Log likelihood ratio of the least agreement of a frame with the first.
+    likeness, common
+        Sum of the frames' log likelihood ratios, and of their pixels in common.
+    chance
+        What `evidence` may reach by chance alone.
     """
 
     velocity: Float[np.ndarray, " 2"]
     shift: Float[np.ndarray, "frame 2"]
-    evidence: Float[np.ndarray, " frame"]
-    least_evidence: float
+    evidence: float
+    likeness: float
+    common: float
+    chance: float
 
 
 def find_steady_drift(
@@ -101,25 +106,38 @@ def find_steady_drift(
 ) -> SteadyDrift:
     """Return the drift, common to all frames, at which they agree best.
 
-    All drifts up to `most_drift` (pixels per row) are tried on the middle of the frames; it is then doubled in size
-    until it is the whole frame, each time with smaller steps around the best drift so far.
+    All drifts up to `most_drift` (pixels per row) are tried on the middle of the frames. The best ones are looked at
+    again in smaller steps, on a middle that doubles in size until it is the whole frame.
     """
-    best, span = np.zeros(2), most_drift
     largest = max(frames[0].shape)
     size = min(PATCH, largest)
+    step = STEP / size
+    n = int(np.ceil(most_drift / step))
+    candidates = [_agreement(frames, turns, step * np.array([i, j]), size) for i, j in _around(n)]
+    usual = float(np.median([one.likeness / one.common for one in candidates]))
+
+    def unusual(one: SteadyDrift) -> float:
+        """Return by how much the agreement exceeds that of lattices that merely look alike."""
+        return one.likeness - usual * one.common
+
     while True:
-        step = STEP / size
-        n = int(np.ceil(span / step))
-        found = [
-            _agreement(frames, turns, best + step * np.array([i, j]), size)
-            for i in range(-n, n + 1)
-            for j in range(-n, n + 1)
+        candidates.sort(key=unusual, reverse=True)
+        step /= 2
+        candidates = [
+            max(
+                (_agreement(frames, turns, one.velocity + step * np.array([i, j]), size) for i, j in _around(1)),
+                key=unusual,
+            )
+            for one in candidates[:N_CANDIDATES]
         ]
-        choice = max(found, key=lambda one: one.evidence.sum())
-        best, span = choice.velocity, step / 2
         if size >= largest:
-            return choice
+            return max(candidates, key=unusual)
         size = min(2 * size, largest)
+
+
+def _around(n: int) -> list[tuple[int, int]]:
+    """Return the whole steps from -n to n along both axes."""
+    return [(i, j) for i in range(-n, n + 1) for j in range(-n, n + 1)]
 
 
 def _agreement(
@@ -127,16 +145,18 @@ def _agreement(
 ) -> SteadyDrift:
     """Return how well the middles of the frames agree once this drift is undone, on a grid of half the size."""
     shape = tuple(min(size, n) // 2 for n in frames[0].shape)
-    search = ShiftSearch((shape[0], shape[1]))
-    transforms = [
-        normalised_transform(_undrifted(frame, turn, velocity, shape)) for frame, turn in zip(frames, turns, strict=True)
-    ]
-    shift, evidence = np.zeros((len(frames), 2)), np.zeros(len(frames))
-    for number, transform in enumerate(transforms[1:], start=1):
-        shift[number], evidence[number] = search.best(search.evidence(transform, transforms[0], search.window))
-    chance = CHANCE + np.log(4 * shape[0] * shape[1])
+    middles = [_undrifted(frame, turn, velocity, shape) for frame, turn in zip(frames, turns, strict=True)]
+    search = ShiftSearch.between(middles[0])
+    fixed = search.transform(middles[0])
+    found = [search.find(search.transform(middle), fixed, search.window) for middle in middles[1:]]
+    shift = np.stack([np.zeros(2), *(one.shift for one in found)])
     return SteadyDrift(
-        velocity=velocity, shift=2 * (shift - shift.mean(axis=0)), evidence=evidence, least_evidence=float(chance)
+        velocity=velocity,
+        shift=2 * (shift - shift.mean(axis=0)),
+        evidence=min(one.evidence for one in found),
+        likeness=sum(one.likeness for one in found),
+        common=sum(one.common for one in found),
+        chance=search.chance,
     )
 
 

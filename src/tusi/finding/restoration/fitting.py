@@ -42,8 +42,6 @@ class FrameFit:
         Of each row's shift where the coefficients are known.
     response
         How much each row's estimated shift falls with each coefficient.
-    largest_step
-        Root mean square change of the displacement, in pixels.
     reduced_chi_square
         Mean squared residual over its expected variance; NaN for a frame that could not be fitted.
     smooth_size, row_size
@@ -54,7 +52,6 @@ class FrameFit:
     covariance: Float[np.ndarray, "parameter parameter_"]
     row_variance: Float[np.ndarray, " row"]
     response: Float[np.ndarray, "row parameter"]
-    largest_step: float
     reduced_chi_square: float
     smooth_size: tuple[float, float]
     row_size: tuple[float, float]
@@ -140,13 +137,11 @@ def fit_frame(
         dose=state.dose,
         background=state.background,
     )
-    moved = np.stack([splines.field(c) for c in step])
     return FrameFit(
         scan=new,
         covariance=covariance,
         row_variance=row_variance,
         response=response,
-        largest_step=float(np.sqrt((moved**2).mean() + (row_step**2).mean())),
         reduced_chi_square=state.chi_square / rest,
         smooth_size=_smooth_size(new, covariance, prior),
         row_size=_row_size(new.row_shift, (covariance, row_variance, response), prior),
@@ -219,7 +214,6 @@ def _unfitted(scan: FrameScan) -> FrameFit:
         covariance=np.full((n, n), np.nan),
         row_variance=np.full(n_rows, np.nan),
         response=np.zeros((n_rows, n)),
-        largest_step=0.0,
         reduced_chi_square=np.nan,
         smooth_size=(0.0, 0.0),
         row_size=(0.0, 0.0),

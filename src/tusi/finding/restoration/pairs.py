@@ -94,14 +94,13 @@ def correct_scan_pair(
     movie = stack_frames(images)
     source = FrameSource(movie)
     angles = _checked_angles(scan_angles, len(source))
-    constant = source.check_values()
-    if constant:
-        raise InputError("images", expected="images that are not constant", got=f"image {constant[0]}: constant")
-    noise = noise or source.noise(constant)
+    flat = source.check_values()
+    if flat:
+        raise InputError("images", expected="images that are not constant", got=f"image {flat[0]}: constant")
+    noise = noise or source.noise(flat)
     turns = [turn_of(angle) for angle in angles]
     steady = find_steady_drift(list(source), turns, most_drift=drift.most_drift)
-    weakest = float(steady.evidence[1:].min())
-    if weakest < steady.least_evidence:
+    if steady.evidence < steady.chance:
         raise InputError(
             "images",
             expected="images of one area",
@@ -137,9 +136,7 @@ def _checked_angles(scan_angles: Sequence[float], n_images: int) -> Float[np.nda
     return angles
 
 
-def _steady_scan(
-    model: ScanModel, turn: Float[np.ndarray, "2 2"], steady: SteadyDrift, number: int
-) -> FrameScan:
+def _steady_scan(model: ScanModel, turn: Float[np.ndarray, "2 2"], steady: SteadyDrift, number: int) -> FrameScan:
     """Return the scan of an image whose displacement is the steady drift and its shift."""
     scan = FrameScan.at_rest(model, turn, steady.shift[number])
     n_nodes = model.splines.along_y.shape[1]

@@ -12,6 +12,7 @@ from tusi.finding.restoration.displacement import ScanDisplacement
 from tusi.finding.restoration.reference import Reference
 from tusi.finding.restoration.scan import covered_by_all
 from tusi.finding.restoration.solving import Solution
+from tusi.finding.result import Finding
 
 ONE_FRAME = "one frame cannot tell strain from drift"
 COMMON = (
@@ -51,36 +52,64 @@ class Restoration:
     resolved: bool
     warnings: tuple[str, ...] = ()
 
-    def with_registration(self, atoms: Atoms, *, width: float) -> Atoms:
-        """Return atoms found in `image` with the uncertainty of the restoration added to their covariance.
+    def with_registration(self, finding: Finding) -> Atoms:
+        """Return the atoms found in `image` with the uncertainty of the restoration added to their covariance.
 
-        For scan angles that resolve the drift it is the covariance of the mean displacement of all frames. In a stack
-        the frames' errors cancel in the mean, whose distortion is the reference by definition, and nothing is added.
+        The line jitter that `find_atoms` saw in the image is part of what is added here, and is not counted twice.
 
         Parameters
         ----------
-        atoms
-            Atoms in the length unit of `image`.
-        width
-            Standard deviation of their spots, in pixels (`Finding.spot_width`).
+        finding
+            What `find_atoms` made of `image`.
         """
-        added = self.registration_covariance(atoms.position, width=width)
+        atoms, scale = finding.atoms, pixel_size_of(self.image)
+        if not len(atoms):
+            return atoms
+        added = self.registration_covariance(atoms.position, width=finding.spot_width)
+        seen = finding.line_jitter**2 * mean_of_rows(finding.spot_width) * scale**2
+        added[:, 1, 1] = np.maximum(added[:, 1, 1] - seen, 0.0)
         return dataclasses.replace(atoms, covariance=atoms.covariance + added)
 
     def registration_covariance(
         self, position: Float[np.ndarray, "point 2"], *, width: float
     ) -> Float[np.ndarray, "point 2 2"]:
-        """Return the covariance that the restoration adds to points of `image`; see `with_registration`."""
-        total = np.zeros((len(position), 2, 2))
-        if not self.resolved:
-            return total
-        scale = pixel_size_of(self.image)
+        """Return the covariance that the restoration adds to points of `image`, in its length unit squared.
+
+        Where scan angles resolve the drift it is the covariance of the mean displacement of all frames. In a stack the
+        frames' errors cancel in the mean, whose smooth distortion is the reference by definition; what remains is the
+        mean of all frames' shifts of a row, which no comparison of frames can see.
+
+        Parameters
+        ----------
+        position
+            (y, x), in the length unit of `image`.
+        width
+            Standard deviation of the spots, in pixels.
+        """
+        total, scale = np.zeros((len(position), 2, 2)), pixel_size_of(self.image)
         used = np.flatnonzero(self.displacement.flags == 0)
-        doses = self.displacement.dose[used]
-        for frame, share in zip(used, doses / doses.sum(), strict=True):
+        shares = self.displacement.dose[used] / self.displacement.dose[used].sum()
+        if not self.resolved:
+            common = float((shares**2).sum()) * self.displacement.row_deviation**2 * mean_of_rows(width)
+            total[:, 1, 1] = common * scale**2
+            return total
+        for frame, share in zip(used, shares, strict=True):
             pixel = self.displacement.to_frame(int(frame), position / scale)
             total += share**2 * self.displacement.to_reference(int(frame), pixel, width=width)[1]
         return total * scale**2
+
+
+def mean_of_rows(width: float) -> float:
+    """Return the variance of a spot's position along the rows when rows of unit variance shift independently.
+
+    Each row counts by its share of the squared spot, whose profile is a Gaussian of `width` / sqrt(2), in pixels.
+
+    Examples
+    --------
+    >>> round(mean_of_rows(2.5) ** 0.5, 2)
+    0.4
+    """
+    return float(min(1.0 / (np.sqrt(2 * np.pi) * width), 1.0)) if width > 0 else 1.0
 
 
 def finish(solution: Solution, grid: xr.DataArray, *, noise: NoiseModel, displacement: ScanDisplacement) -> Restoration:

@@ -39,6 +39,15 @@ class ScanModel:
         )
         return (y[:, :, None] * x[:, None, :]).reshape(len(pixel), -1)
 
+    def collocation_points(self) -> Float[np.ndarray, "function 2"]:
+        """Return one (row, column) for each function, at which values fix the coefficients."""
+        axes = []
+        for size, n in zip(self.shape, self.n_intervals, strict=True):
+            inner = np.arange(-1, n + 2) * (size - 1) / max(n, 1)
+            inner[[0, -1]] = (size - 1) / (3.0 * max(n, 1)), (size - 1) * (1 - 1 / (3.0 * max(n, 1)))
+            axes.append(np.sort(inner) if n else np.array([0.5 * (size - 1)]))
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FrameScan:

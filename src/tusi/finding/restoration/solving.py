@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Float
 
 from tusi.data import NoiseModel
 from tusi.execution import Progress
@@ -15,8 +16,11 @@ from tusi.finding.restoration.scan import FrameScan
 MOST_PASSES = 30
 """The frames are read at most so often."""
 
-TOLERANCE = 0.003
-"""It ends when no frame moves by more than this root mean square, in pixels."""
+TOLERANCE = 0.15
+"""It ends when no frame moves by more than this share of its standard errors, root mean square."""
+
+NEGLIGIBLE = 0.02
+"""Standard errors are never taken as smaller than this, in pixels."""
 
 SMALLEST_DEVIATION = 1e-3
 """Priors do not become tighter than this, in pixels; below it a displacement is as good as none."""
@@ -57,16 +61,25 @@ def solve(
             for image, scan, rest in zip(source, scans, shares, strict=True)
         ]
         used = used & _well_fitted(fits, used)
-        scans = _centred([fit.scan for fit in fits], used)
+        before, scans = scans, _centred([fit.scan for fit in fits], used, resolved=moves)
+        moving = max(_change(*one) for one, use in zip(zip(before, scans, fits, strict=True), used, strict=True) if use)
         prior = _learned(prior, [fit for fit, use in zip(fits, used, strict=True) if use])
         reference = _average(source, scans, used, noise)
         if progress is not None:
             progress(number + 1, MOST_PASSES)
-        if max(fit.largest_step for fit, use in zip(fits, used, strict=True) if use) < TOLERANCE:
+        if moving < TOLERANCE:
             converged = True
             break
     fits = [dataclasses.replace(fit, scan=scan) for fit, scan in zip(fits, scans, strict=True)]
     return Solution(fits=tuple(fits), reference=reference, prior=prior, converged=converged, used=used)
+
+
+def _change(before: FrameScan, after: FrameScan, fit: FrameFit) -> float:
+    """Return by how many standard errors a frame's displacement changed, root mean square."""
+    smooth, rows = after.coefficient - before.coefficient, after.row_shift - before.row_shift
+    variance = np.diag(fit.covariance).reshape(smooth.shape)
+    squared = np.mean(smooth**2 / (variance + NEGLIGIBLE**2)) + np.mean(rows**2 / (fit.row_variance + NEGLIGIBLE**2))
+    return float(np.sqrt(squared))
 
 
 def _average(source: FrameSource, scans: list[FrameScan], used: np.ndarray, noise: NoiseModel) -> Reference:
@@ -91,20 +104,39 @@ def _well_fitted(fits: list[FrameFit], used: np.ndarray) -> np.ndarray:
     return np.isfinite(misfit) & ((misfit < POOR * typical) | (used.sum() <= 2))
 
 
-def _centred(scans: list[FrameScan], used: np.ndarray) -> list[FrameScan]:
-    """Return the scans with a mean displacement of zero, a mean dose of one and a mean background of zero."""
+def _centred(scans: list[FrameScan], used: np.ndarray, *, resolved: bool) -> list[FrameScan]:
+    """Return the scans with a mean displacement of zero, a mean dose of one and a mean background of zero.
+
+    Of scans at different angles only the displacement as a whole is free; of a stack it is the mean at every point.
+    """
     kept = [scan for scan, use in zip(scans, used, strict=True) if use]
-    shift = np.mean([scan.coefficient.mean(axis=1) for scan in kept], axis=0)
+    if resolved:
+        common = np.mean([scan.coefficient.mean(axis=1) for scan in kept], axis=0)[:, None]
+    else:
+        common = _mean_displacement(kept)
     dose, background = np.mean([scan.dose for scan in kept]), np.mean([scan.background for scan in kept])
     return [
         dataclasses.replace(
             scan,
-            coefficient=scan.coefficient - shift[:, None],
+            coefficient=scan.coefficient - common,
             dose=scan.dose / dose,
             background=scan.background - scan.dose / dose * background,
         )
         for scan in scans
     ]
+
+
+def _mean_displacement(scans: list[FrameScan]) -> Float[np.ndarray, "2 function"]:
+    """Return the coefficients of the mean of the frames' displacements at the same points of the reference."""
+    model = scans[0].model
+    point = model.collocation_points()
+    total = np.zeros((len(point), 2))
+    for scan in scans:
+        moved = np.zeros_like(point)
+        for _ in range(3):
+            moved = model.basis_at(point - moved) @ scan.coefficient.T
+        total += moved
+    return np.linalg.solve(model.basis_at(point), total / len(scans)).T
 
 
 def _learned(prior: Prior, fits: list[FrameFit]) -> Prior:

@@ -87,6 +87,8 @@ def register_stack(
     [0.25, -0.25]
     """
     source = FrameSource(movie)
+    if source.along_y:
+        raise InputError("movie", expected="fast_axis 'x'", got="'y'", then="Transpose y and x.")
     constant = source.check_values()
     noise = noise or source.noise(constant)
     alignment = align_frames(source, constant)
@@ -98,13 +100,9 @@ def register_stack(
             got="none that agree by more than chance",
             then="Crop the movie to frames that overlap by a third or more.",
         )
-    if source.along_y:
-        raise InputError("movie", expected="fast_axis 'x'", got="'y'", then="Transpose y and x.")
     model = ScanModel.over(source.shape, registration.n_intervals(source.shape))
     scans = [FrameScan.at_rest(model, turn_of(0.0), shift) for shift in alignment.shift]
-    solution = solve(
-        source, scans, noise=noise, prior=first_prior(registration), used=used.copy(), progress=progress
-    )
+    solution = solve(source, scans, noise=noise, prior=first_prior(registration), used=used.copy(), progress=progress)
     angle = np.full(len(source), float(movie.attrs.get("scan_angle", 0.0)))
     flags = frame_flags(constant, used, solution)
     displacement = displacement_of(solution, np.zeros(len(source)), flags)
