@@ -10,7 +10,10 @@ from tusi.numerics.noisy_mixture import expectation_step
 SURE_ERROR = 1.0
 """Variance of a score up to which a row helps to start a fit."""
 
-N_STARTS, START_STEPS = 5, 8
+N_STARTS, START_STEPS = 6, 8
+GAP_WEIGHTS = (0.0, 1.0, 4.0)
+"""What an empty slot weighs against a score of one in the starts, in turn."""
+
 MOST_STEPS, TOLERANCE = 150, 0.02
 OUTLIER_WIDTH = 3.0
 """Width of the rest that belongs to no class, in standard deviations of all rows together."""
@@ -124,7 +127,8 @@ def fit_mixture(
         A fit with one class less; one start makes a class of its rest.
     """
     n_starts = N_STARTS if n_classes > 1 else 1
-    starts = [_start(data, n_classes, shared_spread=shared_spread, rng=rng) for _ in range(n_starts)]
+    looks = [np.concatenate([data.score, GAP_WEIGHTS[k % 3] * data.empty], axis=1) for k in range(n_starts)]
+    starts = [_start(data, look, n_classes=n_classes, shared_spread=shared_spread, rng=rng) for look in looks]
     if smaller is not None and smaller.n_classes == n_classes - 1:
         starts.append(_rest_as_class(data, smaller))
     tried = [_maximise(data, start, START_STEPS) for start in starts]
@@ -149,11 +153,17 @@ def _rest_as_class(data: MixtureData, fit: ClassMixture) -> ClassMixture:
     )
 
 
-def _start(data: MixtureData, n_classes: int, *, shared_spread: bool, rng: np.random.Generator) -> ClassMixture:
+def _start(
+    data: MixtureData,
+    feature: Float[np.ndarray, "row feature"],
+    *,
+    n_classes: int,
+    shared_spread: bool,
+    rng: np.random.Generator,
+) -> ClassMixture:
     """Draw class centres far from each other and give each row to the nearest."""
     n_dimensions = data.score.shape[1]
     sure = _sure_rows(data.error)
-    feature = np.concatenate([data.score, data.empty], axis=1)
     centre = [feature[rng.choice(sure)]]
     for _ in range(n_classes - 1):
         gap = np.min([((feature[sure] - one) ** 2).sum(axis=1) for one in centre], axis=0)

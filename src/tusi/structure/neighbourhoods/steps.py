@@ -12,6 +12,9 @@ Step = tuple[int, int] | tuple[int, int, int]
 """(rows, columns) to a site of the same kind, or (rows, columns, basis site)."""
 
 FEWEST_IN_SHELL, MOST_IN_SHELL = 3, 8
+BEFORE_X = 0.1
+"""A direction this little (radians) short of the x axis still counts as along it, first in its shell."""
+
 SAME_GAP = 0.95
 """Gaps between shells that differ by less than this ratio are as wide: the inner one ends the shell."""
 
@@ -135,5 +138,5 @@ def shells_then_angle(vector: Float[np.ndarray, "slot 2"]) -> Int[np.ndarray, " 
         if length[row] > 1.2 * first:
             first, number = length[row], number + 1
         shell[row] = number
-    angle = (np.arctan2(vector[:, 0], vector[:, 1]) + 1e-6) % (2 * np.pi)
+    angle = (np.arctan2(vector[:, 0], vector[:, 1]) + BEFORE_X) % (2 * np.pi)
     return np.lexsort((angle, shell))
