@@ -2,13 +2,16 @@
 
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tusi.cli import main
+from tusi.generative.estimation.decision import DataToDecide, DecisionTarget
 from tusi.generative.lattice import SQUARE, ising, lattice_system, periodic_sites
 from tusi.generative.montecarlo import SamplingPlan, draw_samples
+from tusi.study.inversion_run import _verdict
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +71,14 @@ def test_a_stored_phase_diagram_is_told_and_drawn_again(tusi, tmp_path):
     code, out, err = tusi(*words, "--out", "d.h5")
     assert code == 0, err
     said = out.partition("written")[0]
-    assert "0.8 to 1.4 T/T_ref, 4, 6 cells along an edge" in said
+    assert "0.8 to 1.4 of the reference temperature, 4, 6 cells along an edge" in said
     code, out, err = tusi("info", "d.h5")
     assert code == 0, err
     assert out.endswith(said)
+    command = (
+        "tusi phase-diagram --model ising --couplings K=0.4 --temperatures 0.8:1.4:2 --sizes 4,6 --samples 40 --draws 4"
+    )
+    assert f"made by: {command} --seed 0" in said
     code, _, err = tusi("report", "d.h5")
     assert code == 0, err
     code, _, err = tusi(*words, "--out", "page.html")
@@ -96,3 +103,19 @@ def test_mistakes_are_told_with_exit_code_two(tusi, words, said):
     code, out, err = tusi(*words)
     assert code == 2
     assert said in " ".join((out + err).split())
+
+
+def test_verdicts_of_an_inversion_say_no_probability_is_zero():
+    examination = SimpleNamespace(pooled_p=0.0321, naive_p=1.9e-214)
+    fit = SimpleNamespace(
+        name="P1", rejected=False, estimate=None, examination=examination, tests=(),
+        held_out=(SimpleNamespace(name="a", p_value=0.0),),
+    )  # fmt: skip
+    assert _verdict([fit], [])[1:] == (
+        "P1: clusters p = 0.032 (naive p < 0.0001).", "P1 fitted to the others predicts a p < 0.0001.",
+    )  # fmt: skip
+    decision = DataToDecide(
+        smaller="P1", larger="P2", degrees=1, noncentrality=1e-4, noncentrality_error=0.0, n_sites=47_800.0,
+        target=DecisionTarget(n_seen=4900),
+    )  # fmt: skip
+    assert str(decision).startswith("about 43,000 more sites (about 48,000 in all) let a test")

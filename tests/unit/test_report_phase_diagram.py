@@ -66,6 +66,7 @@ def made(critical: tuple[float, ...] = (1.0,), *, sizes: tuple[int, ...] = (16, 
     return PhaseDiagram(
         model="P1", equation="E/kT = w1 sum_NN d(unlike)", parameters=("w1", "h"), crystal="square", axis=axis,
         temperature_unit="T/T_ref", sizes=sizes, order="uniform", observables=OBSERVABLES, notes=("a note",),
+        command=f"tusi phase-diagram {HOSTILE}", versions=("tusi 1.2", "numpy 2.3"),
         temperature=TEMPERATURE, level=0.25 * np.arange(len(critical)), value=value,
         monte_carlo_error=np.full(value.shape, 1e-4), band=np.stack([value - 0.01, value + 0.01], axis=-1),
         effective_sample_size=np.full(value.shape[:3], 321.4), draw=draw, draw_value=every,
@@ -115,6 +116,8 @@ def test_numbers_are_those_of_the_diagram(page, diagram):
     assert "exact" in text
     assert "at least 321" in text
     assert "a note" in text
+    assert diagram.command in text
+    assert "tusi 1.2, numpy 2.3" in text
 
 
 def test_verdict_is_the_transition_with_its_interval(page, diagram):

@@ -1,6 +1,8 @@
 """`tusi phase-diagram`: what fitted couplings predict over temperature, and field or composition."""
 
+import dataclasses
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,6 +57,7 @@ def phase_diagram(
         int | None,
         typer.Option(help="Worker processes; 1 starts none.", show_default="cores, up to 4"),
     ] = None,
+    context: typer.Context = None,  # type: ignore[assignment]
 ) -> None:
     """Predict phases and transitions from couplings, with bands that hold their uncertainty.
 
@@ -69,6 +72,7 @@ def phase_diagram(
     from tusi.generative.prediction.diagram import phase_diagram as predict
     from tusi.report.phase_diagram import transitions_of
     from tusi.study import couplings_of
+    from tusi.study.provenance import versions
 
     _check_out(out)
     if result is None:
@@ -97,6 +101,9 @@ def phase_diagram(
             executor=executor,
             progress=None if progress is None else lambda done, total: progress("simulations", done, total),
         )
+        diagram = dataclasses.replace(
+            diagram, command=_command(context), versions=tuple(f"{name} {version}" for name, version in versions())
+        )
         transitions = transitions_of(diagram)
     print_warnings([*said, *diagram.notes])
     write_diagram(diagram, transitions, out=out)
@@ -106,18 +113,22 @@ def phase_diagram(
 
 def print_diagram(diagram: "PhaseDiagram", transitions: list["Transition"]) -> None:
     """Print the Hamiltonian, the grid and every transition."""
+    from tusi.generative.prediction.transition import unit_in_words
+
     console = output()
     console.print(
         f"{diagram.equation}, {diagram.crystal} lattice, order: {diagram.order}", markup=False, soft_wrap=True
     )
     low, high = diagram.temperature[0], diagram.temperature[-1]
-    sizes = ", ".join(map(str, diagram.sizes))
-    console.print(f"{low:.4g} to {high:.4g} {diagram.temperature_unit}, {sizes} cells along an edge", soft_wrap=True)
+    sizes, unit = ", ".join(map(str, diagram.sizes)), unit_in_words(diagram.temperature_unit)
+    console.print(f"{low:.4g} to {high:.4g} {unit}, {sizes} cells along an edge", soft_wrap=True)
     for one in transitions:
         at = f"{diagram.axis} {one.level:g}: " if diagram.axis else ""
         console.print(f"{at}{one}", markup=False, soft_wrap=True)
     if not transitions:
         console.print("no transition looked for: that takes at least two sizes and three temperatures", soft_wrap=True)
+    if diagram.command:
+        console.print(f"\nmade by: {diagram.command}", markup=False, soft_wrap=True)
 
 
 def write_diagram(diagram: "PhaseDiagram", transitions: list["Transition"], *, out: Path) -> Path:
@@ -171,6 +182,8 @@ def _write_summary(diagram: "PhaseDiagram", transitions: list["Transition"], out
             for one in transitions
         ],
         "notes": diagram.notes,
+        "command": diagram.command,
+        "versions": diagram.versions,
     }
     from tusi.data.storage import write_atomically
 
@@ -203,6 +216,20 @@ def _from_options(model: str | None, couplings: str, covariance: str) -> "Fitted
         place = [definition.parameters.index(name) for name in given]
         spread[np.ix_(place, place)] = rows
     return FittedModel(model=definition, value=value, covariance=spread)
+
+
+def _command(context: typer.Context | None) -> str:
+    """Return the command line that makes the same result again, wherever it is written; empty outside a command."""
+    if context is None:
+        return ""
+    words = ["tusi", "phase-diagram"]
+    for option in context.command.params:
+        given = context.params.get(option.name or "")
+        if option.param_type_name == "argument":
+            words += [str(given)] if given is not None else []
+        elif option.name == "seed" or (option.name not in ("out", "workers") and given != option.get_default(context)):
+            words += [option.opts[0], str(given)]
+    return shlex.join(words)
 
 
 def _with_field(fitted: "FittedModel", conditions: "Conditions") -> "FittedModel":

@@ -121,29 +121,14 @@ def _verdict(diagram: PhaseDiagram, found: dict[str, list[Transition]]) -> list[
     if not transitions:
         return ["No transition was looked for: that takes at least three temperatures."]
     if len(transitions) == 1:
-        beside = (f"By {method}: {_statement(found[method][0])}." for method in others)
-        text = _statement(transitions[0])
+        beside = (f"By {method}: {found[method][0]}." for method in others)
+        text = str(transitions[0])
         return [f"{text[0].upper()}{text[1:]}.", " ".join([f"By {first}.", *beside])]
     n_found = {method: sum(one.resolved for one in found[method]) for method in METHODS}
     values = f"{len(transitions)} values of the {level_name(diagram)}"
     start = f"Transitions at {n_found[first]}" if n_found[first] else "No transition resolved at any"
     beside = (f"By {method}: at {n_found[method]} of {len(transitions)}." for method in others)
     return [f"{start} of {values}.", " ".join([f"By {first}.", *beside])]
-
-
-def _statement(transition: Transition) -> str:
-    """Return a transition in words."""
-    if not transition.resolved:
-        return f"no transition resolved: {_reason(transition)}"
-    digits = _digits(transition)
-    value, low, high = (fixed(number, digits) for number in (transition.value, *transition.interval))
-    unit = " K" if transition.unit == "K" else " of the reference temperature"
-    return f"transition at {value}{unit} (95 %: {low} to {high})"
-
-
-def _reason(transition: Transition) -> str:
-    """Return why a transition is not resolved."""
-    return transition.reason.replace("T/T_ref", "of the reference temperature")
 
 
 def _observable_section(diagram: PhaseDiagram, transitions: Sequence[Transition]) -> Markup:
@@ -216,8 +201,8 @@ def _transition_section(diagram: PhaseDiagram, found: dict[str, list[Transition]
     head += ["method", f"transition{unit}", "95 %", "Monte Carlo error", "drift with size"]
     lead = (
         "By Binder crossing: where the two largest crystals have the same Binder cumulant. By specific heat: where its "
-        "peak goes as crystals grow. The 95 % hold couplings and simulation; the Monte Carlo error is the part that "
-        "longer simulations would remove, the drift how far the last size still moved the answer."
+        "peak goes as crystals grow. The 95 % hold couplings, simulation and drift with size; the Monte Carlo error is "
+        "the part that longer simulations would remove, the drift how far the last size still moved the answer."
     )
     return joined(element("p", typeset(lead), class_="lead"), table(head, rows))
 
@@ -230,7 +215,7 @@ def _level_title(diagram: PhaseDiagram) -> str:
 def _cells(transition: Transition) -> list[Markup]:
     """Return the numbers of a transition, or why there are none."""
     if not transition.resolved:
-        return [element("td", typeset(f"not resolved: {_reason(transition)}"), class_="wrap", colspan="4")]
+        return [element("td", typeset(f"not resolved: {transition.reason}"), class_="wrap", colspan="4")]
     digits = _digits(transition)
     return [
         element("td", fixed(transition.value, digits), class_="calibrated"),
@@ -276,4 +261,8 @@ def _made(diagram: PhaseDiagram) -> Markup:
         ("draws of the couplings", whole(len(diagram.draw))),
         ("effective samples", f"at least {fixed(least, 0)} carried to every draw of the couplings"),
     ]
+    if diagram.versions:
+        facts.append(("versions", ", ".join(diagram.versions)))
+    if diagram.command:
+        facts.append(("command", element("code", diagram.command)))
     return fact_list(facts)

@@ -93,10 +93,15 @@ class DataToDecide:
         if self.additional_sites == 0:
             return f"The {self.target.n_seen} sites suffice: the test finds {self.larger} with probability {now:.2f}."
         return (
-            f"{self.additional_sites:.3g} more sites ({self.n_sites:.3g} in all) let a test at level "
+            f"{_about(self.additional_sites)} more sites ({_about(self.n_sites)} in all) let a test at level "
             f"{self.target.level:g} tell {self.larger} from {self.smaller} with probability {self.target.power:g}; "
             f"now it is {now:.2f}."
         )
+
+
+def _about(count: float) -> str:
+    """Return a count in a sentence: exact below a hundred, else to two figures."""
+    return f"{count:.0f}" if count < 100 else f"about {float(f'{count:.2g}'):,.0f}"
 
 
 def data_to_decide(

@@ -95,6 +95,8 @@ class PhaseDiagram(Record):
         Names; `Measurement` says what they are.
     notes
         What to know of this result.
+    command, versions
+        What makes it again, and the versions that made it; empty where the caller did not say.
     temperature, level
         The grid.
     value
@@ -124,6 +126,8 @@ class PhaseDiagram(Record):
     order: str
     observables: tuple[str, ...]
     notes: tuple[str, ...]
+    command: str = ""
+    versions: tuple[str, ...] = ()
     temperature: Float[np.ndarray, " temperature"] = array("temperature")
     level: Float[np.ndarray, " level"] = array("level")
     value: Float[np.ndarray, "size temperature level observable"] = array("size", "temperature", "level", "observable")
