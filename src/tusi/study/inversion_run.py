@@ -335,19 +335,24 @@ def _verdict(fits: Sequence[ModelFit], decisions: Sequence[DataToDecide]) -> tup
     for fit in fits:
         if fit.estimate is not None:
             sentences.append(f"{fit.name}: {_couplings(fit)}.")
-        p = fit.examination.pooled_p
-        sentences.append(f"{fit.name}: clusters p = {p:.3g} (uncalibrated {fit.examination.naive_p:.2g}).")
+        pooled, naive = _p(fit.examination.pooled_p), _p(fit.examination.naive_p)
+        sentences.append(f"{fit.name}: clusters {pooled} (naive {naive}).")
         if fit.held_out:
-            each = ", ".join(f"{one.name} p = {one.p_value:.2g}" for one in fit.held_out)
+            each = ", ".join(f"{one.name} {_p(one.p_value)}" for one in fit.held_out)
             sentences.append(f"{fit.name} fitted to the others predicts {each}.")
         sentences += [
-            f"{test.larger} explains more than {test.smaller} (p = {test.calibrated_p:.3g})."
+            f"{test.larger} explains more than {test.smaller} ({_p(test.calibrated_p)})."
             for test in fit.tests
             if test.calibrated_p < LEVEL
         ]
     undecided = {(test.smaller, test.larger) for fit in fits for test in fit.tests if test.calibrated_p >= LEVEL}
     sentences += [str(one) for one in decisions if (one.smaller, one.larger) in undecided]
     return tuple(sentences)
+
+
+def _p(value: float) -> str:
+    """Return a p-value in words, never as zero."""
+    return "p < 0.0001" if value < 1e-4 else f"p = {value:.2g}"
 
 
 def _couplings(fit: ModelFit) -> str:
