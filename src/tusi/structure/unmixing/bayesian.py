@@ -70,7 +70,7 @@ class BayesianMixture(Record):
     misfit
         Probability of a larger misfit than the best mixture's.
     noise_factor
-        Variance of each feature over what the noise model said.
+        Variance of each feature inside each end member, over what the noise model said.
     number, log_evidence
         Numbers of end members tried, and the log evidence of each, the largest being 0; minus infinity where an end
         member had no windows of its own or was a mixture of others.
@@ -90,7 +90,7 @@ class BayesianMixture(Record):
     inside: Int[np.ndarray, " window"] = array("window", dtype=np.int64)
     inside_probability: Float[np.ndarray, " window"] = array("window")
     misfit: Float[np.ndarray, " window"] = array("window")
-    noise_factor: Float[np.ndarray, " feature"] = array("feature")
+    noise_factor: Float[np.ndarray, "end_member feature"] = array("end_member", "feature")
     number: Int[np.ndarray, " candidate"] = array("candidate", dtype=np.int64)
     log_evidence: Float[np.ndarray, " candidate"] = array("candidate")
     level: float

@@ -15,7 +15,7 @@ from scipy.special import log_ndtr, logsumexp
 from tusi.structure.unmixing.noise import FeatureNoise
 
 _N_STEPS, _TOLERANCE = 200, 1e-6
-_LEAST_FACTOR, _PRIOR_WINDOWS = 1e-3, 20.0
+_LEAST_FACTOR, _PRIOR_WINDOWS = 1e-3, 4.0
 _LEAST_WEIGHT = 1e-4
 BROAD = 4.0
 """Variance of windows of no known kind, and of end members before they are seen, over that of all windows."""
@@ -30,7 +30,7 @@ class SimplexFit:
     end_member
         Features of each.
     factor
-        Variance of each feature relative to what the noise model says.
+        Variance of each feature at each vertex, relative to what the noise model says.
     weight
         Share of windows at each vertex, along each edge, and elsewhere.
     log_likelihood
@@ -42,7 +42,7 @@ class SimplexFit:
     """
 
     end_member: Float[np.ndarray, "end_member feature"]
-    factor: Float[np.ndarray, " feature"]
+    factor: Float[np.ndarray, "end_member feature"]
     weight: Float[np.ndarray, " place"]
     log_likelihood: Float[np.ndarray, " window"]
     place: Float[np.ndarray, "window place"]
@@ -53,10 +53,10 @@ class SimplexFit:
         order = np.argsort(-self.pure_share, kind="stable")
         edges = list(combinations(range(self.n_vertices), 2))
         pairs = [(int(min(order[j], order[k])), int(max(order[j], order[k]))) for j, k in edges]
-        place = np.concatenate([order, [self.n_vertices + edges.index(pair) for pair in pairs], [len(self.weight) - 1]])
-        place = place.astype(np.int64)
+        moved = np.array([self.n_vertices + edges.index(pair) for pair in pairs], dtype=np.int64)
+        place = np.concatenate([order, moved, [len(self.weight) - 1]])
         return dataclasses.replace(
-            self, end_member=self.end_member[order], precision=self.precision[order],
+            self, end_member=self.end_member[order], factor=self.factor[order], precision=self.precision[order],
             weight=self.weight[place], place=self.place[:, place],
         )  # fmt: skip
 
@@ -83,7 +83,7 @@ def fit_simplex(
     start
         End members to start from.
     noise
-        Variance of the features up to a factor for each.
+        Variance of the features up to a factor for each, at each vertex.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def fit_simplex(
     >>> data = corners[rng.integers(2, size=200)] + 0.1 * rng.standard_normal((200, 2))
     >>> fit = fit_simplex(data, corners + 0.5, noise=FeatureNoise.uniform(data.shape))
     >>> np.abs(fit.end_member - corners).max() < 0.05, np.sqrt(fit.factor).round(1).tolist()
-    (np.True_, [0.1, 0.1])
+    (np.True_, [[0.1, 0.1], [0.1, 0.1]])
     """
     places = _Places(data, noise, n_vertices=len(start))
     member, factor = start, places.first_factors(start)
@@ -131,11 +131,11 @@ class _Places:
         result = np.empty((len(self.data), self.n))
         self.variances = []
         for k in range(self.n_vertices):
-            variance = self.noise.variance(member[k]) * factor
+            variance = self.noise.variance(member[k]) * factor[k]
             self.variances.append(variance)
             result[:, k] = self._normal(self.data - member[k], variance)
-        for e, (j, k) in enumerate(self.edges):
-            result[:, self.n_vertices + e] = self._edge(member[j], member[k], factor)
+        for e, edge in enumerate(self.edges):
+            result[:, self.n_vertices + e] = self._edge(edge, member)
         broad = BROAD * self.spread
         result[:, -1] = self._normal(self.data - self.centre, broad[None])
         return result
@@ -147,24 +147,27 @@ class _Places:
         own = ratio[nearest, np.arange(len(self.data))]
         misfit = own.sum(axis=1)
         middle = own[misfit <= np.median(misfit)].mean()
-        return np.full(self.data.shape[1], max(2.0 * float(middle), _LEAST_FACTOR))
+        return np.full(member.shape, max(2.0 * float(middle), _LEAST_FACTOR))
 
     def _normal(self, residual: np.ndarray, variance: np.ndarray) -> np.ndarray:
         return -0.5 * (residual**2 / variance + np.log(variance)).sum(axis=1) - self.half_log_2pi
 
-    def _edge(self, first: np.ndarray, second: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    def _edge(self, edge: tuple[int, int], member: np.ndarray) -> np.ndarray:
         """Return the log of the density averaged along one edge."""
-        step, residual = second - first, self.data - first
+        j, k = edge
+        ends = member[[j, k]]
+        step, residual = ends[1] - ends[0], self.data - ends[0]
         share = np.full(len(self.data), 0.5)
-        ends = np.stack([first, second])
         for _ in range(2):
             abundance = np.column_stack([1.0 - share, share])
-            variance = self.noise.variance(abundance @ ends) * factor + self.noise.mixing_variance(abundance, ends)
-            curvature = (step**2 / variance).sum(axis=1)
-            best = (residual * step / variance).sum(axis=1) / np.maximum(curvature, 1e-300)
+            variance = abundance[:, :1] * self.variances[j] + abundance[:, 1:] * self.variances[k]
+            variance += self.noise.mixing_variance(abundance, ends)
+            curvature = np.maximum((step**2 / variance).sum(axis=1), 1e-300)
+            best = (residual * step / variance).sum(axis=1) / curvature
             share = np.clip(best, 0.0, 1.0)
         at_best = self._normal(residual - best[:, None] * step, variance)
-        return at_best + 0.5 * np.log(2.0 * np.pi / np.maximum(curvature, 1e-300)) + _log_inside(best, curvature)
+        inside = log_between(-best * np.sqrt(curvature), (1.0 - best) * np.sqrt(curvature))
+        return at_best + 0.5 * np.log(2.0 * np.pi / curvature) + inside
 
     def end_members(self, place: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the weight of the windows at each vertex, by feature, and their mean."""
@@ -177,21 +180,27 @@ class _Places:
         return precision, mean
 
     def factors(self, place: np.ndarray, member: np.ndarray, factor: np.ndarray) -> np.ndarray:
-        """Return the variance of each feature over what the model says, at the vertices; shrunk to their mean."""
-        total, windows = np.zeros(self.data.shape[1]), 0.0
-        for k in range(self.n_vertices):
-            share = place[:, k]
-            total += share @ ((self.data - member[k]) ** 2 / (self.variances[k] / factor))
-            windows += float(share.sum())
-        if windows < 1.0:
-            return factor
-        middle = float(np.exp(np.log(np.maximum(total / windows, _LEAST_FACTOR)).mean()))
-        return np.maximum((total + _PRIOR_WINDOWS * middle) / (windows + _PRIOR_WINDOWS), _LEAST_FACTOR)
+        """Return the variance of each feature over what the model says, at each vertex.
+
+        It is shrunk to the mean of the features with as much of their variance from the constant.
+        """
+        total = np.stack([
+            place[:, k] @ ((self.data - member[k]) ** 2 * factor[k] / self.variances[k]) for k in range(self.n_vertices)
+        ])  # fmt: skip
+        windows = place[:, : self.n_vertices].sum(axis=0)[:, None]
+        from_mean = self.noise.slope * np.maximum(member, 0.0)
+        constant = self.noise.constant / (self.noise.constant + from_mean)
+        level = np.log(np.maximum((total + factor) / (windows + 1.0), _LEAST_FACTOR))
+        middle = np.zeros(factor.shape)
+        for share in (constant, 1.0 - constant):
+            weight = share * windows
+            middle += share * float((weight * level).sum() / max(float(weight.sum()), 1e-300))
+        return np.maximum((total + _PRIOR_WINDOWS * np.exp(middle)) / (windows + _PRIOR_WINDOWS), _LEAST_FACTOR)
 
 
-def _log_inside(mean: np.ndarray, curvature: np.ndarray) -> np.ndarray:
-    """Return the log of a normal's probability between 0 and 1."""
-    low, high = -mean * np.sqrt(curvature), (1.0 - mean) * np.sqrt(curvature)
-    low, high = np.where(mean < 0.5, -high, low), np.where(mean < 0.5, -low, high)
-    upper, lower = log_ndtr(high), log_ndtr(low)
-    return upper + np.log1p(-np.exp(np.minimum(lower - upper, -1e-12)))
+def log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return the log of a standard normal's probability between bounds."""
+    flip = low + high > 0
+    low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+    upper = log_ndtr(high)
+    return upper + np.log1p(-np.exp(np.minimum(log_ndtr(low) - upper, -1e-15)))

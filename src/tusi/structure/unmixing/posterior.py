@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.special import log_ndtr, ndtri, ndtri_exp
 
 from tusi.structure.unmixing.abundances import constrained_abundances
-from tusi.structure.unmixing.expectation import SimplexFit
+from tusi.structure.unmixing.expectation import SimplexFit, log_between
 from tusi.structure.unmixing.noise import FeatureNoise
 
 _N_BURN_IN, _N_SWEEPS, _EVERY = 60, 600, 3
@@ -52,10 +52,11 @@ def abundance_posterior(
 ) -> AbundancePosterior:
     """Return the posterior of each window's abundances by Gibbs sampling on the simplex.
 
-    The end members' own errors and the error of mixing add to the noise. What other windows are like is not used.
-    Mean and covariance hold all abundances on the simplex. An interval is the shortest under an even prior of its
-    abundance between 0 and 1, with the other abundances bound only by their sum: with three and more end members
-    intervals that keep the others positive too are shorter, but cover too often where truth is pure.
+    The end members' own errors add to the noise, and the error of mixing by the fit's probability that the window is
+    mixed; the noise of a window that is not is that of its end member. Mean and covariance hold all abundances on the
+    simplex. An interval is the shortest under an even prior of its abundance between 0 and 1, with the other
+    abundances bound only by their sum: with three and more end members intervals that keep the others positive too
+    are shorter, but cover too often where truth is pure.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def abundance_posterior(
     """
     member, n = fit.end_member, len(data)
     if len(member) == 1:
-        variance = noise.variance(member[0]) * fit.factor + shared / fit.precision[0]
+        variance = noise.variance(member[0]) * fit.factor[0] + shared / fit.precision[0]
         one = np.ones((n, 1))
         misfit = ((data - member[0]) ** 2 / variance).sum(axis=1)
         return AbundancePosterior(
@@ -111,10 +112,13 @@ def _best(
     """Return the most likely abundances and the variance of each window's features there."""
     member = fit.end_member
     abundance = np.full((len(data), len(member)), 1.0 / len(member))
-    mixed = 1.0 - fit.place[:, : len(member)].sum(axis=1)
+    at_vertex = np.stack([noise.variance(one) * factor for one, factor in zip(member, fit.factor, strict=True)])
+    pure = fit.place[:, : len(member)]
+    mixed = 1.0 - pure.sum(axis=1, keepdims=True)
     for _ in range(_N_VARIANCE):
-        variance = noise.variance(abundance @ member) * fit.factor + abundance**2 @ (shared / fit.precision)
-        variance = variance + mixed[:, None] * noise.mixing_variance(abundance, member)
+        place = pure + mixed * abundance
+        variance = np.einsum("nk,knf->nf", place, at_vertex) + place**2 @ (shared / fit.precision)
+        variance = variance + mixed * noise.mixing_variance(abundance, member)
         abundance = constrained_abundances(data, member, variance=variance)
     return abundance, variance
 
@@ -188,7 +192,7 @@ def shortest_interval(
     flip = centre > 0.5
     middle = np.where(flip, 1.0 - centre, centre)
     low, high = -middle / spread, (1.0 - middle) / spread
-    half = ndtri(0.5 * (1.0 + level * np.exp(_log_between(low, high))))
+    half = ndtri(0.5 * (1.0 + level * np.exp(log_between(low, high))))
     one_sided = (middle <= 0) | (half > -low)
     first = np.where(one_sided, 0.0, middle - half * spread)
     last = np.where(
@@ -196,14 +200,6 @@ def shortest_interval(
     )
     first, last = np.clip(first, 0.0, 1.0), np.clip(last, 0.0, 1.0)
     return np.stack([np.where(flip, 1.0 - last, first), np.where(flip, 1.0 - first, last)], axis=-1)
-
-
-def _log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the log of a standard normal's probability between bounds."""
-    flip = low + high > 0
-    low, high = np.where(flip, -high, low), np.where(flip, -low, high)
-    upper = log_ndtr(high)
-    return upper + np.log1p(-np.exp(np.minimum(log_ndtr(low) - upper, -1e-15)))
 
 
 def _quantile(low: np.ndarray, high: np.ndarray, probability: np.ndarray) -> np.ndarray:

@@ -117,7 +117,7 @@ def _log_evidence(data: np.ndarray, fit: SimplexFit, shared: float) -> float:
     n_windows = len(data) / shared
     occam = 0.5 * np.log1p(fit.precision / shared * broad).sum()
     occam += 0.5 * ((fit.end_member - data.mean(axis=0)) ** 2 / broad).sum()
-    n_others = len(fit.weight) - 1 + len(fit.factor)
+    n_others = len(fit.weight) - 1 + fit.factor.size
     return float(fit.log_likelihood.sum() / shared - occam - 0.5 * n_others * np.log(n_windows))
 
 
@@ -135,9 +135,10 @@ def _admissible(fit: SimplexFit, noise: FeatureNoise, shared: float) -> bool:
 def _distance(fit: SimplexFit, noise: FeatureNoise) -> float:
     """Return the least distance between two end members, in standard deviations of a typical window's noise."""
     least = np.inf
-    for one, other in combinations(fit.end_member, 2):
-        variance = noise.variance((one + other) / 2).mean(axis=0) * fit.factor
-        least = min(least, float(np.sqrt(((one - other) ** 2 / variance).sum())))
+    variance = np.stack([noise.variance(one).mean(axis=0) for one in fit.end_member]) * fit.factor
+    for j, k in combinations(range(fit.n_vertices), 2):
+        squared = (fit.end_member[j] - fit.end_member[k]) ** 2 / (0.5 * (variance[j] + variance[k]))
+        least = min(least, float(np.sqrt(squared.sum())))
     return least
 
 
