@@ -75,7 +75,8 @@ class HiddenDisplacements:
     correlation_p_value
         Of "displaced independently of each other", two-sided, for each shell.
     few_sites_p_value
-        Of "normally distributed", against fewer sites than that: small where centres sit on a few off-centre sites.
+        Of "normally distributed, independent of each other": small where centres sit on a few off-centre sites. Not to
+        be read where `correlation_p_value` is small, because displacements that are alike count as fewer than they are.
     sites
         The off-centre sites that explain the displacements best.
     length_unit
