@@ -8,6 +8,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from tusi.data import Atoms, NoiseModel, pixel_size_of
+from tusi.errors import InputError
 from tusi.finding.restoration.displacement import ScanDisplacement
 from tusi.finding.restoration.reference import Reference
 from tusi.finding.restoration.scan import covered_by_all
@@ -77,7 +78,8 @@ class Restoration:
 
         Where scan angles resolve the drift it is the covariance of the mean displacement of all frames. In a stack the
         frames' errors cancel in the mean, whose smooth distortion is the reference by definition; what remains is the
-        mean of all frames' shifts of a row, which no comparison of frames can see.
+        mean of all frames' shifts of a row, which no comparison of frames can see: its variance follows from that of
+        the shifts against the mean.
 
         Parameters
         ----------
@@ -90,7 +92,8 @@ class Restoration:
         used = np.flatnonzero(self.displacement.flags == 0)
         shares = self.displacement.dose[used] / self.displacement.dose[used].sum()
         if not self.resolved:
-            common = float((shares**2).sum()) * self.displacement.row_deviation**2 * mean_of_rows(width)
+            share = float((shares**2).sum())
+            common = share / (1 - share) * self.displacement.row_deviation**2 * mean_of_rows(width)
             total[:, 1, 1] = common * scale**2
             return total
         for frame, share in zip(used, shares, strict=True):
@@ -116,6 +119,13 @@ def finish(solution: Solution, grid: xr.DataArray, *, noise: NoiseModel, displac
     """Assemble the result from the last pass; `grid` is a frame whose coordinates the image takes."""
     reference, dose = solution.reference, float(displacement.dose[solution.used].sum())
     rows, columns = covered_by_all(reference.coverage, int(solution.used.sum()))
+    if rows.stop == rows.start or columns.stop == columns.start:
+        raise InputError(
+            "movie",
+            expected="an area that all frames show",
+            got="none",
+            then="Restore fewer frames at a time: the specimen drifted out of the field of view.",
+        )
     image = grid.isel(y=rows, x=columns).copy(data=reference.image[rows, columns])
     resolved = len(np.unique(displacement.scan_angle[solution.used] % 180.0)) > 1
     notes = (PAIRED if resolved else COMMON,)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tusi.data import NoiseModel
+from tusi.errors import InputError
 from tusi.execution import Progress
 from tusi.finding.restoration.fitting import FrameFit, Prior, fit_frame
 from tusi.finding.restoration.frames import FrameSource
@@ -15,6 +16,9 @@ from tusi.finding.restoration.scan import FrameScan
 
 MOST_PASSES = 30
 """The frames are read at most so often."""
+
+FULL_STEPS = 6
+"""After so many passes only half steps are made."""
 
 TOLERANCE = 0.15
 """It ends when no frame moves by more than this share of its standard errors, root mean square."""
@@ -61,8 +65,14 @@ def solve(
             for image, scan, rest in zip(source, scans, shares, strict=True)
         ]
         used = used & _well_fitted(fits, used)
+        if used.sum() < 2:
+            raise InputError(
+                "movie", expected="two frames that show the same area", got="displacements that tear them apart"
+            )
         before, scans = scans, _centred([fit.scan for fit in fits], used, resolved=moves)
         moving = max(_change(*one) for one, use in zip(zip(before, scans, fits, strict=True), used, strict=True) if use)
+        if number >= FULL_STEPS:
+            scans = [_between(*pair) for pair in zip(before, scans, strict=True)]
         prior = _learned(prior, [fit for fit, use in zip(fits, used, strict=True) if use])
         reference = _average(source, scans, used, noise)
         if progress is not None:
@@ -80,6 +90,15 @@ def _change(before: FrameScan, after: FrameScan, fit: FrameFit) -> float:
     variance = np.diag(fit.covariance).reshape(smooth.shape)
     squared = np.mean(smooth**2 / (variance + NEGLIGIBLE**2)) + np.mean(rows**2 / (fit.row_variance + NEGLIGIBLE**2))
     return float(np.sqrt(squared))
+
+
+def _between(before: FrameScan, after: FrameScan) -> FrameScan:
+    """Return the scan halfway: what few pixels determine may otherwise go to and fro as they enter and leave."""
+    return dataclasses.replace(
+        after,
+        coefficient=0.5 * (before.coefficient + after.coefficient),
+        row_shift=0.5 * (before.row_shift + after.row_shift),
+    )
 
 
 def _average(source: FrameSource, scans: list[FrameScan], used: np.ndarray, noise: NoiseModel) -> Reference:
