@@ -348,15 +348,17 @@ def test_the_two_classes_of_a_dimerised_crystal(missing):
     assert again.n_classes == 2
 
 
-def test_corners_are_a_class_by_what_they_lack():
-    position = triangular(18)
-    column, row = np.round(position[:, 1] / SPACING - 0.25), np.round(position[:, 0] / ROW)
-    hole = (row % 3 == 0) & (column % 3 == 0)
+def test_what_is_missing_tells_the_two_sites_of_a_honeycomb():
+    perfect, lattice = honeycomb(9)
     rng = np.random.default_rng(10)
-    atoms = atoms_at(position[~hole] + rng.normal(0, 0.05, (int((~hole).sum()), 2)), 0.05**2 * np.eye(2))
-    found = local_crystallography(neighbourhoods(atoms, n_slots=6, rule=Within(cutoff=4.2)), atoms, rng=rng)
-    assert found.n_classes > 1
-    assert (found.empty.max(axis=1) > 0.9).any()
+    atoms = atoms_at(perfect.position + rng.normal(0, 0.05, perfect.position.shape), 0.05**2 * np.eye(2))
+    hoods = neighbourhoods(atoms, rule=Within(cutoff=2.2), n_slots=6)
+    found = local_crystallography(hoods, atoms, rng=rng, settings=FEW)
+    inner = (~hoods.missing).sum(axis=1) == 3
+    assert found.n_classes == 2
+    assert len(np.unique(found.label[inner] == lattice.index[inner, 2])) == 1
+    assert np.sort(found.empty, axis=1)[:, 3:].min() > 0.95
+    assert np.isnan(found.mean).any(axis=(0, 2)).sum() <= 6
 
 
 def test_pictures_show_what_was_found():

@@ -12,7 +12,7 @@ from tusi.errors import InputError
 from tusi.structure.neighbourhoods.vectors import Neighbourhoods
 
 FEWEST_ROWS, FEWEST_PAIRS = 12, 8
-"""Neighbourhoods below which nothing is said, and centres that must have both of any two slots filled."""
+"""Neighbourhoods below which nothing is said, and centres that must have a slot, or both of two, filled."""
 
 MOST_COMPONENTS = 4
 """Components kept at most, the two of off-centring not counted."""
@@ -100,7 +100,7 @@ def principal_components(
     Raises
     ------
     InputError
-        There are fewer than 12 neighbourhoods, or slots that are hardly ever filled.
+        There are fewer than 12 neighbourhoods, or a slot that is hardly ever filled.
 
     Examples
     --------
@@ -141,11 +141,10 @@ def _check(hoods: Neighbourhoods) -> None:
     if len(hoods) < FEWEST_ROWS or not hoods.n_slots:
         got = f"{len(hoods)} with {hoods.n_slots} slots"
         raise InputError("hoods", expected=f"at least {FEWEST_ROWS} neighbourhoods", got=got)
-    filled = (~hoods.missing).astype(float)
-    if (filled.T @ filled).min() < FEWEST_PAIRS:
+    if (~hoods.missing).sum(axis=0).min() < FEWEST_PAIRS:
         raise InputError(
             "hoods",
-            expected=f"slots that are filled together at {FEWEST_PAIRS} centres or more",
+            expected=f"slots that are filled at {FEWEST_PAIRS} centres or more",
             got="some that are not",
             then="Take fewer slots, or steps of one shell.",
         )
@@ -156,9 +155,9 @@ def _with_off_centring(
 ) -> Float[np.ndarray, "component score_"]:
     """Append the two directions in which the centre alone moves, less what the others hold of them."""
     rigid = np.linalg.solve(whitening.root, np.tile(np.eye(2), (len(whitening.root) // 2, 1)))
+    length = np.linalg.norm(rigid, axis=0)
     rigid = rigid - direction @ (direction.T @ rigid)
     basis, size, _ = np.linalg.svd(rigid, full_matrices=False)
-    length = np.linalg.norm(np.linalg.solve(whitening.root, np.tile(np.eye(2), (len(whitening.root) // 2, 1))), axis=0)
     return np.concatenate([direction, basis[:, size > LEAST_NEW * length.max()]], axis=1)
 
 
@@ -176,12 +175,19 @@ def _mean_error(hoods: Neighbourhoods, known: Atoms) -> Float[np.ndarray, "compo
 def _moments(
     row: Float[np.ndarray, "centre component"],
 ) -> tuple[Float[np.ndarray, " component"], Float[np.ndarray, "component component"]]:
-    """Return mean and covariance over the rows at which an entry, or both, are finite."""
+    """Return mean and covariance over the rows at which an entry, or both, are finite.
+
+    Slots that are hardly ever filled together get the covariance that independent errors of equal atoms give.
+    """
     filled = np.isfinite(row)
     count = filled.astype(float)
     mean = np.where(filled, row, 0.0).sum(axis=0) / count.sum(axis=0)
     centred = np.where(filled, row - mean, 0.0)
-    return mean, (centred.T @ centred) / (count.T @ count - 1)
+    both = count.T @ count
+    moment = (centred.T @ centred) / np.maximum(both - 1, 1)
+    deviation = np.sqrt(np.diag(moment))
+    same_axis = np.tile(np.eye(2), (row.shape[1] // 2, row.shape[1] // 2))
+    return mean, np.where(both < FEWEST_PAIRS, 0.5 * np.outer(deviation, deviation) * same_axis, moment)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
