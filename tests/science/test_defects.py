@@ -155,12 +155,12 @@ def dislocations(cell, share, n, seed, size=(24.0, 24.0)):
     return found, exact, false, np.array(squares), np.array(errors)
 
 
-def misorientations(cell, n, seed, *, size=(20.0, 20.0), share=0.05):
+def misorientations(cell, n, seed, *, size=(24.0, 24.0), share=0.05):
     """Errors of the angle in units of the stated one, and the mean offset of the line in lattice constants."""
     rng = np.random.default_rng(seed)
     scores, offsets = [], []
     for _ in range(n):
-        angle = float(rng.uniform(14, 28) * rng.choice([-1, 1]))
+        angle = float(rng.uniform(17, 24) * rng.choice([-1, 1]))
         world = simulate_defects(recipe_with_scatter(cell, share, rng, size=size, misorientation=angle), rng=rng)
         lattice = register_lattice(world.atoms)
         found = find_defects(world.atoms, lattice).of_kind(DefectKind.GRAIN_BOUNDARY)
@@ -289,7 +289,7 @@ def test_dislocations():
 @pytest.mark.science
 def test_misorientations():
     table = Table(
-        "defect_misorientations", "Grain boundaries: 95 % intervals of the angle, place of the line",
+        "defect_misorientations", "Grain boundaries of 17 to 24 degrees: 95 % intervals of the angle, place",
         "cell", "crystals", "found", "covered", "offset of the line / a",
     )  # fmt: skip
     n = N_CRYSTALS

@@ -93,26 +93,26 @@ def test_a_dislocation_turned_round_has_the_opposite_vector():
     np.testing.assert_allclose(both[0].vector[0], -both[1].vector[0], atol=0.3)
 
 
-@pytest.mark.parametrize(("cell", "angle"), [("square", 20.0), ("triangular", -14.0)])
+@pytest.mark.parametrize(("cell", "angle"), [("square", 20.0), ("triangular", -20.0)])
 def test_a_grain_boundary_knows_its_angle_and_place(cell, angle):
-    world = crystal(5, cell=cell, size=(16, 18), misorientation=angle)
+    world = crystal(5, cell=cell, size=(24, 24), misorientation=angle)
     found = found_in(world)
     assert found.count()["grain boundary"] == 1
     row = int(np.flatnonzero(found.kind == DefectKind.GRAIN_BOUNDARY)[0])
-    sign = 1 if world.atoms.position[found.members(row)].size and _left_first(world, found, row) else -1
+    sign = 1 if _left_first(world, found, row) else -1
     miss = sign * found.misorientation[row] - angle
     assert abs(miss) < 5 * found.misorientation_error[row]
     assert found.misorientation_error[row] < 0.1
     middle = found.segments(row).mean(axis=1)
     # Where the grains meet they leave a gap, so the line lies anywhere in it.
-    assert np.abs(middle[:, 1] - 9 * 3.16).max() < 3.16
-    assert found.length(row) == pytest.approx(16 * 3.16, rel=0.15)
+    assert np.quantile(np.abs(middle[:, 1] - 12 * 3.16), 0.9) < 3.16
+    assert found.length(row) == pytest.approx(24 * 3.16, rel=0.15)
 
 
 def _left_first(world, found, row):
     """Whether the first domain of a boundary lies left of it."""
     lattice = register_lattice(world.atoms)
-    return lattice.position[lattice.domain == found.domain[row, 0], 1].mean() < 9 * 3.16
+    return lattice.position[lattice.domain == found.domain[row, 0], 1].mean() < 12 * 3.16
 
 
 @pytest.mark.parametrize(

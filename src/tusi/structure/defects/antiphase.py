@@ -15,7 +15,7 @@ from tusi.structure.defects.frame import CrystalFrame
 from tusi.structure.defects.grains import middle_of, wall_segments
 from tusi.structure.defects.table import Defect, DefectKind
 
-LEAST_ORDER = 0.3
+LEAST_ORDER = 0.2
 """Share of the variance of the composition that the wave must explain around the median site for an alloy to count as
 ordered; a few foreign columns side by side reach it around themselves only."""
 

@@ -7,7 +7,7 @@ from scipy.spatial import Delaunay, cKDTree
 from tusi.structure.defects.frame import CrystalFrame
 from tusi.structure.defects.table import Defect, DefectKind
 
-CORE_ERROR = 0.28
+CORE_ERROR = 0.32
 """What the core's discreteness adds to its position's standard error along each axis, in lattice constants.
 
 Measured: on simulated edge dislocations with cores anywhere in the cell and Poisson ratios from .1 to .4, the node of
@@ -41,7 +41,7 @@ def find_dislocations(frame: CrystalFrame, *, scatter: float, domain: int = 0) -
     domain
         Number of the crystal.
     """
-    if len(frame.atom) < 12:
+    if len(frame.atom) < 4:
         return []
     nodes = [_nodes(frame, wave, scatter) for wave in (0, 1)]
     pairs = _paired(*nodes, reach=PAIR * frame.spacing)
@@ -170,7 +170,7 @@ def _circuit_probability(frame: CrystalFrame, position: Float[np.ndarray, "2"]) 
     angle = 2 * np.pi * np.arange(N_RING) / N_RING
     ring = position + RING * frame.spacing * np.stack([np.sin(angle), np.cos(angle)], axis=1)
     weight = frame.weights(ring)
-    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-300)
+    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-150)
     seen = np.asarray(weight.multiply(weight).sum(axis=1)).ravel()
     modulus = np.abs((weight @ frame.phasor) / total[:, None])
     variance = np.maximum(1 - modulus**2, 1e-6) * (seen / total**2)[:, None]

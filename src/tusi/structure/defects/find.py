@@ -4,6 +4,7 @@ import dataclasses
 import warnings
 
 import numpy as np
+from jaxtyping import Int
 from scipy.spatial import cKDTree
 
 from tusi.data import Atoms, Lattice
@@ -21,6 +22,9 @@ from tusi.structure.defects.points import (
     find_vacancies,
 )
 from tusi.structure.defects.table import Defect, DefectKind, Defects
+
+FEWEST_ATOMS = 12
+"""A grain of fewer atoms is not looked into."""
 
 MOST_SCATTER, MOST_STRAY = 0.1, 0.02
 """Scatter in distances between sites, and share of atoms on no site, beyond which the result warns."""
@@ -100,15 +104,10 @@ def find_defects(atoms: Atoms, lattice: Lattice, *, search: DefectSearch | None 
     usable = ~has(atoms.flags, UNUSABLE | AtomFlag.EDGE) & np.isfinite(atoms.position).all(axis=1)
     owner = merged_domains(lattice)
     grain = grain_of_atoms(atoms.position, usable, lattice, owner)
-    frames = {
-        number: domain_frame(
-            atoms.position, lattice, domain=number, atom=np.flatnonzero(grain == number), width=search.width
-        )
-        for number in np.unique(owner).tolist()
-    }
-    frames = {number: frame for number, frame in frames.items() if len(frame.atom) >= 12}
+    frames = _frames(atoms, lattice, grain, np.unique(owner), search)
+    grain = sharpened_grains(atoms.position, np.where(np.isin(grain, list(frames)), grain, -1), frames)
+    frames = _frames(atoms, lattice, grain, np.array(list(frames), dtype=np.int64), search)
     grain[~np.isin(grain, list(frames))] = -1
-    grain = sharpened_grains(atoms.position, grain, frames)
     boundaries = find_grain_boundaries(atoms.position, grain, lattice, frames)
     walls = [row.segments.reshape(-1, 2) for row in boundaries]
     found = list(boundaries)
@@ -158,6 +157,21 @@ def _near(position: np.ndarray, walls: list[np.ndarray], frames: dict[int, Cryst
         return np.zeros(len(position), bool)
     spacing = min(frame.spacing for frame in frames.values())
     return cKDTree(np.concatenate(walls)).query(position)[0] < 2.0 * spacing
+
+
+def _frames(
+    atoms: Atoms,
+    lattice: Lattice,
+    grain: Int[np.ndarray, " atom"],
+    numbers: Int[np.ndarray, " grain"],
+    search: DefectSearch,
+) -> dict[int, CrystalFrame]:
+    """Return the frame of each grain that has enough atoms."""
+    return {
+        number: domain_frame(atoms.position, lattice, domain=number, atom=member, width=search.width)
+        for number in numbers.tolist()
+        if len(member := np.flatnonzero(grain == number)) >= FEWEST_ATOMS
+    }
 
 
 def _in_crystal(

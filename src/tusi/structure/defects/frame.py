@@ -85,7 +85,7 @@ class CrystalFrame:
         """Return the local mean of both waves at each place; zero where no atom is near."""
         weight = self.weights(place, leave_out=leave_out)
         total = np.asarray(weight.sum(axis=1))
-        return (weight @ self.phasor) / np.maximum(total, 1e-300)
+        return (weight @ self.phasor) / np.maximum(total, 1e-150)
 
     def miss(
         self, place: Float[np.ndarray, "place 2"], wave: Complex[np.ndarray, "place 2"]
@@ -191,7 +191,7 @@ def scatter_of(frame: CrystalFrame) -> float:
         The crystal.
     """
     weight = frame.weights(frame.position, leave_out=np.arange(len(frame.position)))
-    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-300)
+    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-150)
     missed, _ = frame.miss(frame.position, (weight @ frame.phasor) / total[:, None])
     inflation = 1 + np.asarray(weight.multiply(weight).sum(axis=1)).ravel() / total**2
     square = (missed**2).sum(axis=1) / inflation

@@ -183,7 +183,7 @@ def find_vacancies(
     known &= inside_hull(site, frame.position, reach=1.6 * frame.spacing)
     tree = cKDTree(frame.position)
     weight = frame.weights(site)
-    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-300)
+    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-150)
     variance = scatter**2 * np.asarray(weight.multiply(weight).sum(axis=1)).ravel() / total**2
     return [
         Defect(
@@ -257,10 +257,10 @@ def _on_sublattice(
     foreign = np.delete(likelihood, majority, axis=1) * share / share.sum()
     fraction = np.geomspace(0.1 / len(probability), 0.5, N_FRACTIONS)
     host, guest = likelihood[:, [majority]] * (1 - fraction), foreign.sum(axis=1, keepdims=True) * fraction
-    evidence = np.log(np.maximum(host + guest, 1e-300)).sum(axis=0) + 0.5 * np.log(fraction)
+    evidence = np.log(np.maximum(host + guest, 1e-150)).sum(axis=0) + 0.5 * np.log(fraction)
     weight = np.exp(evidence - evidence.max())
-    replaced = (guest / np.maximum(host + guest, 1e-300)) @ (weight / weight.sum())
-    among = foreign / np.maximum(foreign.sum(axis=1, keepdims=True), 1e-300)
+    replaced = (guest / np.maximum(host + guest, 1e-150)) @ (weight / weight.sum())
+    among = foreign / np.maximum(foreign.sum(axis=1, keepdims=True), 1e-150)
     return np.insert(among * replaced[:, None], majority, 1 - replaced, axis=1)
 
 
