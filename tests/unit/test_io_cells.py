@@ -12,7 +12,7 @@ from tusi.data import Atoms, Lattice
 from tusi.errors import InputError
 from tusi.io.cell_files import FORMATS, read_cell, write_cell
 from tusi.io.cells import PeriodicCell
-from tusi.io.lattice_cells import Layer, mean_cell, window_cell
+from tusi.io.lattice_cells import Layer, lattice_cell, window_cell
 from tusi.io.materials import from_ase, import_materials, to_ase, to_jarvis
 
 HAS_ASE = importlib.util.find_spec("ase") is not None
@@ -160,7 +160,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
 def test_the_mean_cell_has_the_lattices_geometry_and_species():
     atoms, lattice = crystal()
     layer = Layer(heights=((0.0,), (-1.56, 1.56)), thickness=15.0)
-    cell = mean_cell(atoms, lattice, layer=layer)
+    cell = lattice_cell(atoms, lattice, layer=layer)
     assert cell.symbol == ("Mo", "S", "S")
     assert cell.lengths == pytest.approx([3.2, 3.2, 15.0])
     assert cell.angles == pytest.approx([90, 90, 120])
@@ -178,7 +178,7 @@ def test_an_image_keeps_its_handedness():
     basis = ((0.0, 0.0), (0.3, 0.1), (0.1, 0.4))
     atoms, lattice = crystal(basis=basis)
     atoms = dataclasses.replace(atoms, species=(), species_probability=np.empty((len(atoms), 0)))
-    cell = mean_cell(atoms, lattice, layer=Layer(symbols=("A", "B", "C")))
+    cell = lattice_cell(atoms, lattice, layer=Layer(symbols=("A", "B", "C")))
 
     def turn(points):
         one, other = points[1] - points[0], points[2] - points[0]
@@ -211,8 +211,8 @@ def test_atoms_on_no_site_are_exported_too():
 def test_pixels_need_a_scale():
     atoms, lattice = crystal(length_unit="pixel")
     with pytest.raises(InputError, match="angstrom_per_pixel"):
-        mean_cell(atoms, lattice)
-    cell = mean_cell(atoms, lattice, layer=Layer(angstrom_per_pixel=0.5))
+        lattice_cell(atoms, lattice)
+    cell = lattice_cell(atoms, lattice, layer=Layer(angstrom_per_pixel=0.5))
     assert cell.lengths[0] == pytest.approx(1.6)
 
 
@@ -232,7 +232,7 @@ def test_impossible_layers_are_refused(change, match):
 def test_a_missing_domain_or_window_is_refused():
     atoms, lattice = crystal()
     with pytest.raises(InputError, match="a number below 1"):
-        mean_cell(atoms, lattice, domain=3)
+        lattice_cell(atoms, lattice, domain=3)
     with pytest.raises(InputError, match="finite positions"):
         window_cell(atoms[:0], lattice[:0])
     with pytest.raises(InputError, match="zero or more"):

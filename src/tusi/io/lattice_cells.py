@@ -57,7 +57,7 @@ class Layer:
         return self.heights[basis_site] if 0 <= basis_site < len(self.heights) else (0.0,)
 
 
-def mean_cell(atoms: Atoms, lattice: Lattice, *, layer: Layer | None = None, domain: int = 0) -> PeriodicCell:
+def lattice_cell(atoms: Atoms, lattice: Lattice, *, layer: Layer | None = None, domain: int = 0) -> PeriodicCell:
     """Return the mean unit cell of one domain: its lattice vectors, and on each basis site the most common species.
 
     Parameters
@@ -86,7 +86,7 @@ def mean_cell(atoms: Atoms, lattice: Lattice, *, layer: Layer | None = None, dom
     >>> from tusi.structure import register_lattice
     >>> y, x = np.mgrid[:8, :8] * 3.0
     >>> atoms = Atoms.at(np.stack([y.ravel(), x.ravel()], axis=1), length_unit="angstrom", intensity=np.ones(64))
-    >>> cell = mean_cell(atoms, register_lattice(atoms), layer=Layer(symbols=("Po",)))
+    >>> cell = lattice_cell(atoms, register_lattice(atoms), layer=Layer(symbols=("Po",)))
     >>> cell.lengths.round(3).tolist(), cell.symbol
     ([3.0, 3.0, 20.0], ('Po',))
     """
