@@ -17,6 +17,9 @@ from tusi.structure.unmixing.noise import FeatureNoise
 _N_STEPS, _TOLERANCE = 200, 1e-6
 _LEAST_FACTOR, _PRIOR_WINDOWS = 1e-3, 4.0
 _LEAST_WEIGHT = 1e-4
+_CLIP, _MEAN_OF_CLIPPED = 2.25, 0.7784
+"""Where squared residuals are clipped, in variances, and the mean of a squared standard normal number clipped there."""
+
 BROAD = 4.0
 """Variance of windows of no known kind, and of end members before they are seen, over that of all windows."""
 
@@ -182,11 +185,12 @@ class _Places:
     def factors(self, place: np.ndarray, member: np.ndarray, factor: np.ndarray) -> np.ndarray:
         """Return the variance of each feature over what the model says, at each vertex.
 
-        It is shrunk to the mean of the features with as much of their variance from the constant.
+        Squares are clipped at 1.5 standard deviations, because an interface touches some windows near a vertex. The
+        result is shrunk to the mean of the features with as much of their variance from the constant.
         """
-        total = np.stack([
-            place[:, k] @ ((self.data - member[k]) ** 2 * factor[k] / self.variances[k]) for k in range(self.n_vertices)
-        ])  # fmt: skip
+        squared = [(self.data - one) ** 2 / variance for one, variance in zip(member, self.variances, strict=False)]
+        clipped = np.stack([place[:, k] @ np.minimum(one, _CLIP) for k, one in enumerate(squared)])
+        total = factor * clipped / _MEAN_OF_CLIPPED
         windows = place[:, : self.n_vertices].sum(axis=0)[:, None]
         from_mean = self.noise.slope * np.maximum(member, 0.0)
         constant = self.noise.constant / (self.noise.constant + from_mean)

@@ -52,8 +52,8 @@ def abundance_posterior(
 ) -> AbundancePosterior:
     """Return the posterior of each window's abundances by Gibbs sampling on the simplex.
 
-    The end members' own errors add to the noise, and the error of mixing by the fit's probability that the window is
-    mixed; the noise of a window that is not is that of its end member. Mean and covariance hold all abundances on the
+    The end members' own errors add to the noise, and so does the error of mixing unless the fit places the window at
+    a vertex; the noise of such a window is that of its end member. Mean and covariance hold all abundances on the
     simplex. An interval is the shortest under an even prior of its abundance between 0 and 1, with the other
     abundances bound only by their sum: with three and more end members intervals that keep the others positive too
     are shorter, but cover too often where truth is pure.
@@ -113,8 +113,9 @@ def _best(
     member = fit.end_member
     abundance = np.full((len(data), len(member)), 1.0 / len(member))
     at_vertex = np.stack([noise.variance(one) * factor for one, factor in zip(member, fit.factor, strict=True)])
-    pure = fit.place[:, : len(member)]
-    mixed = 1.0 - pure.sum(axis=1, keepdims=True)
+    inside = fit.place[:, : len(member)].sum(axis=1, keepdims=True) >= 0.5
+    pure = inside * np.eye(len(member))[fit.place[:, : len(member)].argmax(axis=1)]
+    mixed = 1.0 - inside
     for _ in range(_N_VARIANCE):
         place = pure + mixed * abundance
         variance = np.einsum("nk,knf->nf", place, at_vertex) + place**2 @ (shared / fit.precision)
