@@ -32,7 +32,7 @@ from tusi.inference import binomial_interval, coverage
 
 TABLES = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables"))
 SQUARE_TC, TRIANGULAR_TC = 2 / np.log(1 + np.sqrt(2)), 4 / np.log(3)
-N_BANDS, N_TWO_COUPLINGS, N_FORECASTS, N_PROCESSES = 200, 20, 500, 1000
+N_BANDS, N_KNOWN, N_TWO_COUPLINGS, N_FORECASTS, N_PROCESSES = 200, 100, 20, 500, 1000
 MEASURED = np.array([[0.2, 1.0], [0.7, 1.0], [0.5, 1.4], [0.45, 1.0], [0.3, 1.3]])
 WANTED = np.array([[0.35, 1.0], [0.55, 1.15], [0.25, 1.15], [0.5, 1.2]])
 
@@ -190,6 +190,44 @@ def known_transition(crystal, critical, seed):
     return find_transition(phase_diagram(known, conditions=conditions, rng=np.random.default_rng(seed), plan=plan))
 
 
+def known_bands(crystal, coupling, critical, *, n_worlds, seed, step=0.2, n_samples=200, sizes=(10, 16)):
+    """Return the credible interval of Tc for an Ising coupling that is known, from short chains."""
+    rng = np.random.default_rng(seed)
+    known = FittedModel(model=ising(field=False), value=np.array([coupling]), covariance=np.zeros((1, 1)))
+    temperatures = tuple(critical * np.arange(0.66, 1.77, step))
+    conditions = Conditions(crystal=crystal, temperatures=temperatures)
+    plan = DiagramPlan(sizes=sizes, n_samples=n_samples, n_draws=40, shells=1)
+    diagrams = (phase_diagram(known, conditions=conditions, rng=rng, plan=plan) for _ in range(n_worlds))
+    return np.array([find_transition(diagram).interval for diagram in diagrams])
+
+
+@pytest.mark.science
+def test_bands_of_known_couplings_hold_the_exact_transition():
+    lines, shares = ["# Transition temperatures of known couplings, from short chains"], []
+    head(
+        lines, "Ising, sizes 10 and 16, 4 chains", "worlds", "resolved", "covers Tc", "95 % interval", "mean width / Tc"
+    )
+    for crystal, coupling, exact, step, n_samples in (
+        (SQUARE, 0.4, SQUARE_TC, 0.2, 200),
+        (SQUARE, 0.4, SQUARE_TC, 0.05, 200),
+        (SQUARE, -0.4, SQUARE_TC, 0.2, 200),
+        (TRIANGULAR, 0.4, TRIANGULAR_TC, 0.2, 200),
+        (SQUARE, 0.4, SQUARE_TC, 0.2, 50),
+        (SQUARE, 0.4, SQUARE_TC, 0.2, 500),
+    ):
+        critical = abs(coupling) * exact
+        intervals = known_bands(crystal, coupling, critical, n_worlds=N_KNOWN, seed=6, step=step, n_samples=n_samples)
+        resolved = np.isfinite(intervals).all(axis=1)
+        held = coverage(intervals[resolved], critical)
+        lines.append(
+            f"| {crystal.name}, K = {coupling}, step {step}, {n_samples} samples | {N_KNOWN} | {resolved.sum()} | "
+            f"{held.fraction:.1%} | {held.low:.1%} to {held.high:.1%} | {np.diff(intervals[resolved]).mean() / critical:.3f} |"
+        )
+        shares.append(held)
+        write("prediction_known_transitions.md", lines)
+    assert all(held.high > 0.95 and held.fraction > 0.9 for held in shares)
+
+
 @pytest.mark.science
 def test_predictive_p_values_of_unseen_and_of_fitted_images():
     lines, uniform, power = ["# Images predicted from couplings fitted elsewhere"], [], 0.0
@@ -269,3 +307,14 @@ def test_predictive_p_values_are_uniform():
     assert kstest(p, "uniform").pvalue > 0.001
     low, high = binomial_interval(np.count_nonzero(p < 0.5), len(p), confidence=0.999)
     assert low <= 0.5 <= high
+
+
+def test_bands_of_known_couplings_from_short_chains_hold_the_exact_transition():
+    critical = 0.4 * SQUARE_TC
+    bands = [
+        known_bands(SQUARE, coupling, critical, n_worlds=4, seed=7, n_samples=100, sizes=(8, 12))
+        for coupling in (0.4, -0.4)
+    ]
+    pulls = (np.mean(bands, axis=2) - critical) / np.diff(bands)[..., 0] * 3.92
+    assert np.abs(pulls).max() < 2.6
+    assert np.diff(bands).max() < 0.35 * critical

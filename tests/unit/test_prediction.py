@@ -278,6 +278,38 @@ def test_fields_and_compositions_are_what_was_asked_for():
     assert "multiples of 2" in staggered.notes[0]
 
 
+def test_a_transition_between_far_temperatures_is_found():
+    """At the first and the last of these the energies of the larger crystal have nothing in common."""
+    conditions = Conditions(crystal=SQUARE, temperatures=(0.5, 0.75, 1.25, 2.0, 3.0))
+    plan = DiagramPlan(sizes=(10, 20), n_samples=80, n_draws=40, burn_in=40, shells=1, order=UniformOrder())
+    diagram = phase_diagram(
+        known(ising(field=False), 0.4), conditions=conditions, rng=np.random.default_rng(1), plan=plan
+    )
+    found = find_transition(diagram)
+    assert found.interval[0] < 0.8 / np.log(1 + np.sqrt(2)) < found.interval[1]
+    assert np.ptp(found.interval) < 0.15
+    assert np.diff(diagram.temperature).min() < 0.03
+
+
+def test_a_parting_alloy_has_the_exact_coexistence_curve():
+    """Onsager and Yang: m = (1 - sinh(2K)^-4)^(1/8), the compositions are (1 - m) / 2 and (1 + m) / 2."""
+    compositions, coupling = (0.06, 0.3), 0.8
+    conditions = Conditions(crystal=SQUARE, temperatures=tuple(np.linspace(0.7, 1.2, 4)), compositions=compositions)
+    plan = DiagramPlan(sizes=(9, 14), n_samples=80, n_draws=30, burn_in=40, shells=1)
+    diagram = phase_diagram(
+        known(pair_model(), coupling), conditions=conditions, rng=np.random.default_rng(2), plan=plan
+    )
+    assert diagram.order == "phase separation"
+    assert diagram.sizes == (9, 14)
+    assert "coexistence curve" in " ".join(diagram.notes)
+    for level, x in enumerate(compositions):
+        critical = coupling / np.arcsinh((1 - abs(1 - 2 * x) ** 8) ** -0.25)
+        found = find_transition(diagram, level=level)
+        assert found.method == "coexistence curve"
+        assert found.interval[0] < critical < found.interval[1]
+        assert np.ptp(found.interval) < 0.12
+
+
 def test_conditions_and_couplings_are_checked():
     for options, message in (
         ({"temperatures": (2.0, 1.0)}, "ascending"),

@@ -27,6 +27,8 @@ EXACT = 1e-9
 MEANINGS = {
     "energy": "Per site.",
     "specific heat": "Per site; where it peaks higher in larger crystals, there is a transition.",
+    "coexisting order": "Of either phase where both coexist at free composition; 0 above the critical point.",
+    "coexisting Binder cumulant": "Of the free composition; curves of two sizes cross at the critical point.",
     "composition": "Fraction of the sites.",
     "susceptibility": "How far the order fluctuates, per site.",
     "Binder cumulant": "2/3 where the order is complete; curves of two sizes cross at the transition.",
@@ -116,6 +118,7 @@ def _verdict(diagram: PhaseDiagram, found: dict[str, list[Transition]]) -> list[
     """Return what the first method says, and what the others say beside it."""
     first, *others = METHODS
     transitions = found[first]
+    named = transitions[0].method if transitions else first
     if len(diagram.sizes) < 2:
         return ["No transition was looked for: that takes at least two sizes."]
     if not transitions:
@@ -123,12 +126,12 @@ def _verdict(diagram: PhaseDiagram, found: dict[str, list[Transition]]) -> list[
     if len(transitions) == 1:
         beside = (f"By {method}: {found[method][0]}." for method in others)
         text = str(transitions[0])
-        return [f"{text[0].upper()}{text[1:]}.", " ".join([f"By {first}.", *beside])]
+        return [f"{text[0].upper()}{text[1:]}.", " ".join([f"By {named}.", *beside])]
     n_found = {method: sum(one.resolved for one in found[method]) for method in METHODS}
     values = f"{len(transitions)} values of the {level_name(diagram)}"
     start = f"Transitions at {n_found[first]}" if n_found[first] else "No transition resolved at any"
     beside = (f"By {method}: at {n_found[method]} of {len(transitions)}." for method in others)
-    return [f"{start} of {values}.", " ".join([f"By {first}.", *beside])]
+    return [f"{start} of {values}.", " ".join([f"By {named}.", *beside])]
 
 
 def _observable_section(diagram: PhaseDiagram, transitions: Sequence[Transition]) -> Markup:
@@ -165,6 +168,8 @@ def _meaning(diagram: PhaseDiagram, observable: str) -> str:
         return next((text for name, text in MEANINGS.items() if observable.startswith(name)), "")
     if diagram.order == "uniform":
         return "1 where one species holds all sites, 0 where all are as many."
+    if diagram.order == "phase separation":
+        return "How strong the longest waves are: they grow where the species part."
     return f"How strong the {diagram.order} is, in cycles per cell; about 1 where nothing disturbs it."
 
 
@@ -190,7 +195,7 @@ def _transition_section(diagram: PhaseDiagram, found: dict[str, list[Transition]
     rows = [
         element(
             "tr",
-            *([element("td", f"{one.level:.4g}" if one.method == METHODS[0] else "")] if several else []),
+            *([element("td", f"{one.level:.4g}" if one.method != METHODS[1] else "")] if several else []),
             element("td", one.method),
             *_cells(one),
         )
@@ -200,7 +205,8 @@ def _transition_section(diagram: PhaseDiagram, found: dict[str, list[Transition]
     head = [_level_title(diagram)] if several else []
     head += ["method", f"transition{unit}", "95 %", "Monte Carlo error", "drift with size"]
     lead = (
-        "By Binder crossing: where the two largest crystals have the same Binder cumulant. By specific heat: where its "
+        "By Binder crossing: where the two largest crystals have the same Binder cumulant. By coexistence curve: where "
+        "a composition begins to part into two phases. By specific heat: where its "
         "peak goes as crystals grow. The 95 % hold couplings, simulation and drift with size; the Monte Carlo error is "
         "the part that longer simulations would remove, the drift how far the last size still moved the answer."
     )

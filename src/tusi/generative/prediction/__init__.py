@@ -11,6 +11,7 @@ _HOMES = {
     "OrderParameter": "order",
     "UniformOrder": "order",
     "WaveOrder": "order",
+    "SeparationOrder": "order",
     "find_order": "order",
     "Measurement": "measurement",
     "ObservableTable": "measurement",

@@ -12,10 +12,11 @@ from tusi.execution import Executor, Progress, SerialExecutor
 from tusi.generative.lattice.compilation import lattice_system
 from tusi.generative.lattice.sites import periodic_sites
 from tusi.generative.montecarlo.plan import Sampler, SamplingPlan
+from tusi.generative.prediction.coexistence import COEXISTING, free_composition, is_symmetric, without_fields
 from tusi.generative.prediction.conditions import Conditions, FittedModel
 from tusi.generative.prediction.measurement import Measurement
 from tusi.generative.prediction.node_pool import NodePool, Simulator
-from tusi.generative.prediction.order import OrderParameter, UniformOrder, find_order
+from tusi.generative.prediction.order import OrderParameter, SeparationOrder, UniformOrder, find_order
 
 PILOT_CELLS = 12
 """Cells along each direction of the crystal on which the order is looked for: whole waves of period 2, 3, 4 and 6."""
@@ -168,7 +169,8 @@ def phase_diagram(
     couplings until every draw of the posterior is within reach; the multistate Bennett acceptance ratio carries the
     averages to each draw. Temperature scales all couplings: they are energies. More temperatures are simulated where
     the energies of neighbours would not overlap, and around the suspected transition. Each draw takes its Monte Carlo
-    error along by random weights of blocks of the chains, so that the bands hold both.
+    error along by random weights of blocks of the chains, so that the bands hold both. Where a kept composition parts
+    into two phases that are each other's mirror image, their coexistence is simulated too, at free composition.
 
     Parameters
     ----------
@@ -229,16 +231,24 @@ def phase_diagram(
     sizes = tuple(dict.fromkeys(-(-size // order.period) * order.period for size in plan.sizes))
     notes = [] if sizes == plan.sizes else [f"sizes rounded up to multiples of {order.period}, the period of the order"]
     pools = _pools(plan, simulator, sizes, order, rng=rng)
-    ratios = _focus(pools, draws, _refined(conditions.ratios, plan.refinement), rng=rng)
-    parts = []
-    for pool in pools.values():
-        if not (draws == posterior.value).all():
-            pool.reach(draws, ratios, least=(plan.least_samples, plan.max_rounds), rng=rng)
-        parts.append(pool.evaluate(draws, ratios, rng=rng))
-    value, error, each, least = (
-        np.moveaxis(np.reshape([part[k] for part in parts], (len(sizes), -1, *parts[0][k].shape)), 1, axis)
-        for k, axis in enumerate((2, 2, 3, 2))
-    )
+    first, refined = next(iter(pools.values())).measurement, _refined(conditions.ratios, plan.refinement)
+    names, coexisting = first.names, {}
+    if isinstance(order, SeparationOrder) and is_symmetric(posterior.model, first):
+        coexisting = _pools(plan, free_composition(simulator), sizes, UniformOrder(), rng=rng)
+        names += COEXISTING
+    ratios = _focus(coexisting or pools, draws, refined, rng=rng)
+    value, error, each, least = _evaluated(pools, draws, ratios, plan=plan, rng=rng)
+    if coexisting:
+        zero = without_fields(posterior.model, draws)
+        free = _evaluated(coexisting, zero, ratios, plan=plan, rng=rng)
+        columns = [first.names.index(name) for name in ("order", "Binder cumulant")]
+        value, error, each = (
+            np.concatenate([own, np.repeat(part[..., columns], len(conditions.levels), axis=-2)], axis=-1)
+            for own, part in zip((value, error, each), free[:3], strict=True)
+        )
+        if free[3].min() < plan.least_samples:
+            notes.append(f"at free composition the chains are worth only {free[3].min():.0f} independent samples")
+        notes.append("transitions are where the composition meets the coexistence curve, simulated at free composition")
     if least.min() < plan.least_samples:
         notes.append(
             f"chains too short or too slow: at some temperatures they are worth only {least.min():.0f} independent "
@@ -253,7 +263,7 @@ def phase_diagram(
         temperature_unit="K" if conditions.reference_temperature else "T/T_ref",
         sizes=sizes,
         order=order.name,
-        observables=next(iter(pools.values())).measurement.names,
+        observables=names,
         notes=tuple(notes),
         temperature=ratios * (conditions.reference_temperature or 1.0),
         level=np.array(conditions.levels),
@@ -278,6 +288,26 @@ def _pools(
             pool.add_temperatures(simulator.conditions.ratios, rng=rng)
             pools[size, level] = pool
     return pools
+
+
+def _evaluated(
+    pools: dict[tuple[int, int], NodePool],
+    draws: np.ndarray,
+    ratios: np.ndarray,
+    *,
+    plan: DiagramPlan,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, ...]:
+    """Return observables, their Monte Carlo error, those of the draws, and effective sample sizes, of every pool."""
+    parts: dict[int, list] = {}
+    for (size, _), pool in pools.items():
+        if not (draws == pool.simulator.posterior.value).all():
+            pool.reach(draws, ratios, least=(plan.least_samples, plan.max_rounds), rng=rng)
+        parts.setdefault(size, []).append(pool.evaluate(draws, ratios, rng=rng))
+    return tuple(
+        np.stack([np.stack([part[k] for part in row], axis=axis) for row in parts.values()])
+        for k, axis in enumerate((1, 1, 2, 1))
+    )
 
 
 def _measurement(simulator: Simulator, size: int, order: OrderParameter, *, shells: int) -> Measurement:

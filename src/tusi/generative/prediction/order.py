@@ -120,6 +120,41 @@ class WaveOrder(OrderParameter):
         return np.array(rows) / len(sites)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SeparationOrder(OrderParameter):
+    """Phase separation at a kept composition: the longest waves that the periodic crystal holds, along all directions.
+
+    They grow with the crystal where the species part, and vanish where they mix; those of the composition itself say
+    nothing, since it is kept.
+
+    Examples
+    --------
+    >>> from tusi.generative.lattice import SQUARE, periodic_sites
+    >>> halves = (np.arange(64) // 32).reshape(1, 64)
+    >>> float(SeparationOrder().measure(halves, periodic_sites(SQUARE, (8, 8)), n_species=2)[0].round(3))
+    0.653
+    """
+
+    @property
+    def name(self) -> str:
+        """Phase separation."""
+        return "phase separation"
+
+    @property
+    def period(self) -> int:
+        """Any cell fits."""
+        return 1
+
+    def weights(self, sites: LatticeSites, n_species: int) -> Float[np.ndarray, "component site species"]:
+        """Return the real and imaginary parts of the longest waves."""
+        longest = np.zeros(sites.crystal.n_translations)
+        longest[0] = 1.0 / sites.period[0]
+        corners = UniformOrder().weights(sites, n_species)
+        phase = np.array([2 * np.pi * (sites.index[:, :-1] @ vector) for vector in _star(longest, sites)])
+        waves = np.concatenate([np.cos(phase), np.sin(phase)])
+        return (waves[:, None, :, None] * corners[None]).reshape(-1, len(sites), n_species)
+
+
 def find_order(
     species: Int[np.ndarray, "replica site"], sites: LatticeSites, *, n_species: int, conserved: bool = False
 ) -> OrderParameter:
@@ -144,7 +179,7 @@ def find_order(
     Returns
     -------
     OrderParameter
-        Uniform order, or a wave.
+        Uniform order, or a wave; phase separation where the composition is kept and the longest waves are strongest.
 
     Examples
     --------
@@ -166,6 +201,8 @@ def find_order(
         leading = mode[best][:, -1].reshape(sites.crystal.n_basis, n_species)
         if np.allclose(leading, leading.mean(axis=0), atol=0.2 * np.abs(leading).max()):
             return UniformOrder()
+    if conserved and any(best) and np.minimum(best, shape - np.array(best)).max() <= 1:
+        return SeparationOrder()
     star = _star(np.array(best) / shape, sites)
     modes = tuple(_modes(size, mode, tuple(np.rint(q * shape).astype(int) % shape), (sites, n_species)) for q in star)
     return WaveOrder(wave_vectors=tuple(tuple(float(x) for x in q) for q in star), modes=modes)

@@ -10,6 +10,7 @@ from scipy.optimize import brentq
 
 from tusi.data.record import Record, array
 from tusi.errors import InputError
+from tusi.generative.prediction.coexistence import COEXISTING
 from tusi.generative.prediction.diagram import PhaseDiagram
 
 SIGNIFICANT = 3.0
@@ -35,7 +36,7 @@ class Transition(Record):
     Attributes
     ----------
     method
-        "Binder crossing" or "specific heat".
+        "Binder crossing", "coexistence curve" or "specific heat".
     resolved
         Whether the transition lies inside the range of temperatures for all but 2.5 % of the draws.
     reason
@@ -94,8 +95,10 @@ def find_transition(
     """Return the transition temperature of a phase diagram, with a band that holds the posterior of the couplings.
 
     Binder cumulants of two sizes cross at a continuous transition: the larger crystal is the more ordered below it and
-    the less ordered above. The crossing of the two largest sizes is taken for every draw. Peaks of the specific heat
-    move with size as `T(L) = Tc + a L^(-1/nu)`; a line through the sizes gives Tc, and the peak must grow with size.
+    the less ordered above. The crossing of the two largest sizes is taken for every draw. Where a kept composition x
+    parts into two phases, it is the lower of that and the temperature where their order falls to |1 - 2x|. Peaks of
+    the specific heat move with size as `T(L) = Tc + a L^(-1/nu)`; a line through the sizes gives Tc, and the peak must
+    grow with size.
     "No transition resolved" is an answer: where sizes do not differ beyond their Monte Carlo error on both sides,
     where more than 2.5 % of the draws have their transition outside the temperatures, where the peak does not grow, or
     where the chains are too slow to tell. The interval is widened by the drift with size, as far as it is beyond its
@@ -145,13 +148,16 @@ def find_transition(
     if not 0 <= level < len(diagram.level):
         raise InputError("level", expected=f"a number below {len(diagram.level)}", got=str(level))
     find = _crossings if method == "Binder crossing" else _peaks
+    if find is _crossings and COEXISTING[0] in diagram.observables:
+        find, method = _coexistence, "coexistence curve"
     draws, central, drifts, reason = find(diagram, level, exponent)
     found = np.isfinite(draws)
     low, high = diagram.temperature[0], diagram.temperature[-1]
     if not reason and found.mean() < LEAST_RESOLVED:
         unit = unit_in_words(diagram.temperature_unit)
         reason = f"{1 - found.mean():.0%} of the draws show none between {low:.4g} and {high:.4g} {unit}"
-    reason = reason or _slowness(diagram, level, float(np.median(draws[found])))
+    if not reason and find is not _coexistence:
+        reason = _slowness(diagram, level, float(np.median(draws[found])))
     resolved = not reason
     value, interval, drift = float("nan"), (float("nan"), float("nan")), float("nan")
     if resolved:
@@ -192,9 +198,40 @@ def _drift(drifts: np.ndarray, *, unseen: float) -> tuple[float, float]:
     return drift, float(np.sqrt(max(drift**2 - seen.var(ddof=1), 0.0)))
 
 
-def _crossings(diagram: PhaseDiagram, level: int, _: float) -> tuple[np.ndarray, float, np.ndarray, str]:
+def _coexistence(diagram: PhaseDiagram, level: int, _: float) -> tuple[np.ndarray, float, np.ndarray, str]:
+    """Return where a composition meets the coexistence curve for each draw, its error, drifts, and what is wrong.
+
+    Below the crossing of the Binder cumulants, it is where the order of the coexisting phases falls to |1 - 2x|.
+    """
+    order = diagram.draw_value[..., level, diagram.column(COEXISTING[0])]
+    wanted = abs(1.0 - 2.0 * float(diagram.level[level]))
+    top, central, drifts, reason = _crossings(diagram, level, np.nan, observable=COEXISTING[1])
+    if reason:
+        return top, central, drifts, reason
+    larger, smaller = (
+        np.array([_falls_to(wanted, diagram.temperature, row) for row in part]) for part in (order[-1], order[-2])
+    )
+    below = (larger < top) & (smaller < top)
+    drifts = drifts.copy()
+    drifts[below] = larger[below] - smaller[below]
+    draws = np.where(np.isnan(top), np.nan, np.fmin(larger, top))
+    return draws, central, drifts, ""
+
+
+def _falls_to(wanted: float, temperature: np.ndarray, curve: np.ndarray) -> float:
+    """Return where a curve first falls below a value; infinite where it never does, NaN where it starts below."""
+    below = np.flatnonzero(curve < wanted)
+    if not len(below):
+        return np.inf
+    k = below[0]
+    return float(np.interp(wanted, curve[[k, k - 1]], temperature[[k, k - 1]])) if k else np.nan
+
+
+def _crossings(
+    diagram: PhaseDiagram, level: int, _: float, *, observable: str = "Binder cumulant"
+) -> tuple[np.ndarray, float, np.ndarray, str]:
     """Return the crossing of the two largest sizes for each draw, its Monte Carlo error, drifts, and what is wrong."""
-    column, temperature = diagram.column("Binder cumulant"), diagram.temperature
+    column, temperature = diagram.column(observable), diagram.temperature
     every = diagram.draw_value[:, :, :, level, column]
     value, error = diagram.value[:, :, level, column], diagram.monte_carlo_error[:, :, level, column]
     difference = value[-1] - value[-2]
