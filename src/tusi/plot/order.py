@@ -160,10 +160,11 @@ def draw_hidden_displacements(axes: Axes, found: HiddenDisplacements) -> Axes:
             radius * np.cos(angle), radius * np.sin(angle), marker="x", s=40, color=CLASSES[1], label="likeliest sites"
         )
     axes.set_aspect("equal")
-    axes.invert_yaxis()
+    if not axes.yaxis_inverted():
+        axes.invert_yaxis()
     axes.set_xlabel(f"displacement x ({found.length_unit})")
     axes.set_ylabel(f"displacement y ({found.length_unit})")
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7, loc="lower left", bbox_to_anchor=(0.0, 1.0))
     return tidy(axes)
 
 

@@ -238,12 +238,12 @@ class _Replicas:
 class _Cages:
     """What the data and all replicas have in common."""
 
-    weight: sparse.csr_matrix
+    weight: sparse.csr_array
     inverse: Float[np.ndarray, "row 2 2"]
     covariance: Float[np.ndarray, "row 2 2"]
     root: Float[np.ndarray, "atom 2 2"]
     near: Int[np.ndarray, "row near"]
-    pairs: tuple[Int[np.ndarray, "pair 2"], ...]
+    pairs: tuple[Int[np.ndarray, "_ 2"], ...]
 
     @functools.cached_property
     def shared(self) -> Float[np.ndarray, " shell"]:
@@ -326,7 +326,7 @@ def _positive(covariance: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "2 2"]:
 
 def _pairs(
     lattice: Lattice, centre: Int[np.ndarray, " row"], *, basis_site: int, n_shells: int
-) -> tuple[Int[np.ndarray, "pair 2"], ...]:
+) -> tuple[Int[np.ndarray, "_ 2"], ...]:
     """Return the pairs of rows in each shell of centres, each pair once."""
     number = np.full(int(lattice.atom.max()) + 2, -1)
     number[centre] = np.arange(len(centre))

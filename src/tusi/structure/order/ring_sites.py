@@ -113,7 +113,7 @@ def _fit_ring(
 
 
 def _log_density(
-    away: Float[np.ndarray, "*rows 2"], covariance: Float[np.ndarray, "*rows 2 2"]
+    away: Float[np.ndarray, "*rows 2"], covariance: Float[np.ndarray, "*#rows 2 2"]
 ) -> Float[np.ndarray, "*rows"]:
     """Return the logarithm of the normal density at these distances from its mean."""
     a, b, c = covariance[..., 0, 0], covariance[..., 0, 1], covariance[..., 1, 1]

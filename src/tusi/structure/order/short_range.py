@@ -158,7 +158,7 @@ def short_range_order(
 
 def _labelled_pairs(
     atoms: Atoms, lattice: Lattice, *, basis_site: int, n_shells: int
-) -> tuple[Float[np.ndarray, "site species"], list[Int[np.ndarray, "pair 2"]]]:
+) -> tuple[Float[np.ndarray, "site species"], list[Int[np.ndarray, "_ 2"]]]:
     """Return the probabilities of the sites whose species are known, and the pairs of such sites in each shell."""
     shells = lattice_shells(lattice, basis_site=basis_site, n_shells=n_shells)
     centre = atoms_at_steps(lattice, [(0, 0)], basis_site=basis_site).centre
@@ -217,7 +217,7 @@ def _standard_error(
     measured: tuple[Float[np.ndarray, "species species_"], Float[np.ndarray, " species"]],
     *,
     sharpen: Float[np.ndarray, "species species_"],
-    near: list[Int[np.ndarray, "pair 2"]],
+    near: list[Int[np.ndarray, "_ 2"]],
 ) -> Float[np.ndarray, "species species_"]:
     """Return the standard error of -covariance / (c_A c_B).
 

@@ -89,7 +89,7 @@ class Stencil:
         Rows of which no atom is missing; the others are NaN.
     """
 
-    weight: sparse.csr_matrix
+    weight: sparse.csr_array
     complete: Bool[np.ndarray, " row"]
 
     @classmethod
@@ -101,7 +101,7 @@ class Stencil:
         row = np.broadcast_to(np.flatnonzero(complete)[:, None], (int(complete.sum()), atom.shape[1]))
         value = np.broadcast_to(coefficient, atom.shape)[complete]
         entries = (value.ravel(), (row.ravel(), atom[complete].ravel()))
-        return cls(weight=sparse.csr_matrix(entries, shape=(len(atom), n_atoms)), complete=complete)
+        return cls(weight=sparse.csr_array(entries, shape=(len(atom), n_atoms)), complete=complete)
 
     def of_positions(self, position: Float[np.ndarray, "atom 2"]) -> Float[np.ndarray, "row 2"]:
         """Return the vectors; those of incomplete rows are NaN."""

@@ -217,14 +217,14 @@ def _vectors(lattice: Lattice, basis_site: int) -> Float[np.ndarray, "2 2"]:
     return lattice.vectors[int(lattice.domain[kind][0]) if kind.any() else 0]
 
 
-def _pool(lattice: Lattice, centre: np.ndarray, *, basis_site: int, shells: int) -> sparse.csr_matrix:
+def _pool(lattice: Lattice, centre: np.ndarray, *, basis_site: int, shells: int) -> sparse.csr_array:
     """Return which rows lie within so many shells of each row, itself included."""
     number = np.full(int(lattice.atom.max()) + 1, -1)
     number[centre] = np.arange(len(centre))
     ring = atoms_at_steps(lattice, [(0, 0), *first_shell(_vectors(lattice, basis_site))], basis_site=basis_site).atom
     row, slot = np.nonzero(ring >= 0)
-    near = sparse.csr_matrix((np.ones(len(row)), (row, number[ring[row, slot]])), shape=(len(centre),) * 2)
-    pool = sparse.identity(len(centre), format="csr")
+    near = sparse.csr_array((np.ones(len(row)), (row, number[ring[row, slot]])), shape=(len(centre),) * 2)
+    pool = sparse.csr_array(sparse.eye_array(len(centre)))
     for _ in range(shells):
         pool = (pool @ near).sign()
     return pool
