@@ -12,6 +12,9 @@ from tusi.structure.symmetry.prior import SymmetryPrior
 from tusi.structure.symmetry.strata import stratum_of
 from tusi.structure.symmetry.structures import CrystalStructure, distort, draw_parent
 
+MOST_DRAWS = 300
+"""Structures drawn until one has its atoms far enough apart."""
+
 LABEL_ERROR = 1e-3
 """Probability that the stated species of an atom is wrong."""
 
@@ -111,7 +114,7 @@ def simulate_motif_window(recipe: MotifRecipe, *, rng: np.random.Generator) -> M
     (288, 'p4g')
     """
     n_atoms = int(rng.choice(recipe.n_atoms))
-    for _ in range(1000):
+    for _ in range(MOST_DRAWS):
         window = _draw(recipe, n_atoms, rng)
         if _closest(window[0]) >= recipe.separation:
             break

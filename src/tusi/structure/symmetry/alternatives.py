@@ -43,6 +43,9 @@ class Constraint:
             raise InputError("constraint", expected="terms of the metric or of sites, not both", got=repr(self))
 
 
+INCONSISTENT = 1e-6
+"""What an equation may miss by rounding."""
+
 RIGHT_ANGLE, EQUAL_SIDES = Constraint(metric=(0, 1, 0)), Constraint(metric=(1, 0, -1))
 HEXAGONAL_ANGLE = Constraint(metric=(1, 4, 1))
 """With equal sides: a.b = -|a|^2 / 2."""
@@ -61,8 +64,9 @@ class Alternative:
     weight
         Prior weight, relative to the other alternatives.
     width
-        Range over which each free coordinate is taken to be spread before the data, as a strain or in units of the
-        cell: 1 for nothing known, 0.05 for "tetragonal by up to five per cent".
+        Range over which each coordinate that this alternative frees, and some other does not, is taken to be spread
+        before the data, as a strain or in units of the cell: 1 for nothing known, 0.05 for "tetragonal by up to five
+        per cent".
     """
 
     name: str
@@ -136,7 +140,9 @@ def compare_alternatives(cell: MeanCell, alternatives: tuple[Alternative, ...]) 
     if len(names) < 2 or len(set(names)) < len(names) or not sum(one.weight for one in alternatives):
         raise InputError("alternatives", expected="at least two, of different names, with weight", got=str(names))
     scatter = measured(cell)
-    families = [_family(cell, alternative) for alternative in alternatives]
+    every = tuple(constraint for alternative in alternatives for constraint in alternative.constraints)
+    common = _free(_rows(cell, every))
+    families = [_family(cell, alternative, common) for alternative in alternatives]
     log_evidence = np.array([scatter.log_evidence(family) for family in families])
     weight = np.array([alternative.weight for alternative in alternatives])
     with np.errstate(divide="ignore"):
@@ -151,22 +157,28 @@ def compare_alternatives(cell: MeanCell, alternatives: tuple[Alternative, ...]) 
     )
 
 
-def _family(cell: MeanCell, alternative: Alternative) -> CellFamily:
-    """Return the cells that obey the constraints of an alternative."""
-    n_components = len(cell.covariance)
-    rows = np.array([_row(cell, one) for one in alternative.constraints]).reshape(-1, n_components)
+def _family(cell: MeanCell, alternative: Alternative, common: Float[np.ndarray, "component shared"]) -> CellFamily:
+    """Return the cells that obey the constraints of an alternative; what all alternatives leave free comes first."""
+    rows = _rows(cell, alternative.constraints)
     missing = np.array([_missing(cell, one) for one in alternative.constraints])
-    point, *_ = np.linalg.lstsq(rows, missing, rcond=None) if len(rows) else (np.zeros(n_components),)
-    if len(rows) and np.abs(rows @ point - missing).max() > 1e-6:
+    point = np.linalg.pinv(rows) @ missing
+    if np.abs(rows @ point - missing).max(initial=0.0) > INCONSISTENT:
         raise InputError(
             "constraints", expected="equations that can hold together", got=f"those of {alternative.name!r}"
         )
-    _, singular, right = (
-        np.linalg.svd(rows, full_matrices=True) if len(rows) else (0, np.empty(0), np.eye(n_components))
-    )
-    rank = int((singular > 1e-9).sum())
-    directions = right[rank:].T
-    return CellFamily(point=point, directions=directions, density=np.eye(directions.shape[1]) / alternative.width)
+    own = _free(np.concatenate([rows, common.T]))
+    width = np.concatenate([np.ones(common.shape[1]), np.full(own.shape[1], alternative.width)])
+    return CellFamily(point=point, directions=np.concatenate([common, own], axis=1), density=np.diag(1.0 / width))
+
+
+def _rows(cell: MeanCell, constraints: tuple[Constraint, ...]) -> Float[np.ndarray, "equation component"]:
+    return np.array([_row(cell, one) for one in constraints]).reshape(-1, len(cell.covariance))
+
+
+def _free(rows: Float[np.ndarray, "equation component"]) -> Float[np.ndarray, "component free"]:
+    """Return orthonormal directions along which no equation changes."""
+    _, singular, right = np.linalg.svd(rows, full_matrices=True)
+    return right[int((singular > INCONSISTENT).sum()) :].T
 
 
 def _row(cell: MeanCell, constraint: Constraint) -> Float[np.ndarray, " component"]:

@@ -119,7 +119,11 @@ def stratum_of(group: Operations, fraction: Float[np.ndarray, "site 2"], vectors
     directions[N_STRAINS:, strains.shape[1] :] = free_f
     orbit = np.unique(group.image.min(axis=0), return_inverse=True)[1]
     rows, log_labels = _orbit_coordinates(group, orbit)
-    origin = _origin_coordinates(group, translation)
+    origin, n_equal = _origin_coordinates(group, translation)
+    if (np.bincount(orbit) == len(group)).all():
+        origin = origin * n_equal ** (1.0 / max(len(origin), 1))
+    else:
+        log_labels += math.log(n_equal)
     density = np.zeros((n_free, n_free))
     n_shapes = strains.shape[1] - 1
     density[: n_shapes + 1, : n_shapes + 1] = np.eye(n_shapes + 1)
@@ -248,17 +252,17 @@ def _along(turns: Int[np.ndarray, "2 2 2"]) -> Float[np.ndarray, "2"]:
 
 def _origin_coordinates(
     group: Operations, translation: Float[np.ndarray, "operation 2"]
-) -> Float[np.ndarray, "row coordinate"]:
-    """Return the functionals that place the origin of the group, scaled to unit density.
+) -> tuple[Float[np.ndarray, "row coordinate"], float]:
+    """Return the functionals that place the origin, and how many shifts of it in a cell map the group to itself.
 
-    Shifting the origin by a translation that maps the group to itself gives the same structures, so that the prior
-    density of the origin on the distinct ones is the number of such shifts in the cell.
+    With atoms in general positions such shifts give the same structures, and the prior density of the origin on the
+    distinct ones is their number; otherwise they give ways to occupy special positions that are the same structure.
     """
     n_sites = group.image.shape[1]
     stacked = (np.eye(2, dtype=int) - group.rotation).reshape(-1, 2)
     rank = int(np.linalg.matrix_rank(stacked)) if stacked.any() else 0
     if rank == 0:
-        return np.empty((0, 2 * n_sites))
+        return np.empty((0, 2 * n_sites)), 1.0
     shift = np.zeros((len(group), 2, n_sites, 2))
     sites = np.arange(n_sites)
     for k, (rotation, image) in enumerate(zip(group.rotation, group.image, strict=True)):
@@ -270,10 +274,10 @@ def _origin_coordinates(
     if rank == 2:
         minors = across[:, None, 0] * across[None, :, 1] - across[:, None, 1] * across[None, :, 0]
         n_equal = float(np.gcd.reduce(minors.ravel())) * len(group) / len(primitive)
-        return np.linalg.pinv(stacked) @ shift * math.sqrt(n_equal)
+        return np.linalg.pinv(stacked) @ shift, n_equal
     row = stacked[np.abs(stacked).sum(axis=1) > 0][0]
     functional = row / math.gcd(*(int(n) for n in row))
     factors = stacked @ functional / (functional @ functional)
     pure = translation[(group.rotation == np.eye(2, dtype=int)).all(axis=(1, 2))] @ functional
     n_equal = math.gcd(*(int(n) for n in across.ravel())) * len(np.unique(np.round(pure % 1.0, 6) % 1.0))
-    return (factors @ shift / (factors @ factors))[None] * n_equal
+    return (factors @ shift / (factors @ factors))[None], float(n_equal)
