@@ -37,7 +37,7 @@ class DefectSearch:
     Attributes
     ----------
     width
-        Standard deviation of the neighbourhood in which the local lattice is measured, in lattice constants.
+        Standard deviation of the neighbourhood in which the local lattice is measured, in roots of the area per site.
     pair_rate
         Prior number of vacancy-interstitial pairs per site, against which one atom's large displacement is weighed.
     least_probability

@@ -13,7 +13,7 @@ REACH = 2.5
 """Where the Gaussian neighbourhood is cut off, in standard deviations."""
 
 WIDTH = 1.2
-"""Standard deviation of the neighbourhood, in lattice constants, unless told otherwise."""
+"""Standard deviation of the neighbourhood, in roots of the area per site: it holds about 18 sites."""
 
 N_ROUNDS = 3
 """How often basis sites and waves are found from each other."""
@@ -129,13 +129,13 @@ def crystal_frame(
     cell
         Lattice vectors, and basis sites in their units.
     width
-        Standard deviation of the neighbourhood, in lattice constants.
+        Standard deviation of the neighbourhood, in roots of the area per site.
     """
     vectors, basis = cell
     here = position[atom]
     forward = here @ np.linalg.inv(vectors)
     site, known = basis_site.copy(), basis_site >= 0
-    scale = width * float(np.linalg.norm(vectors, axis=1).min())
+    scale = width * float(np.sqrt(abs(np.linalg.det(vectors)) / len(basis)))
     for _ in range(N_ROUNDS):
         phasor = np.where(known[:, None], np.exp(2j * np.pi * (forward - basis[site])), 0.0)
         frame = CrystalFrame(
@@ -169,7 +169,7 @@ def domain_frame(
     atom
         Rows of the atoms that belong to the crystal.
     width
-        Standard deviation of the neighbourhood, in lattice constants.
+        Standard deviation of the neighbourhood, in roots of the area per site.
     """
     basis_site = np.full(len(position), -1)
     own = (lattice.atom >= 0) & (lattice.domain == domain)
