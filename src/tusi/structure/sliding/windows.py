@@ -154,7 +154,7 @@ def windows_for(grid: xr.DataArray) -> SlidingWindows:
 
 def _pair(name: str, value: tuple[int, int] | int | None) -> tuple[int, int]:
     """Return one or two whole numbers as two."""
-    values = (value, value) if isinstance(value, int | np.integer) else tuple(value or ())
+    values = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(values) != 2 or any(not isinstance(one, int | np.integer) for one in values):
         raise InputError(name, expected="one or two whole numbers", got=str(value))
     return int(values[0]), int(values[1])

@@ -14,7 +14,7 @@ from scipy.special import log_ndtr, logsumexp
 
 from tusi.structure.unmixing.noise import FeatureNoise
 
-_N_STEPS, _TOLERANCE = 200, 1e-6
+_N_STEPS, _TOLERANCE = 200, 1e-4
 _LEAST_FACTOR, _PRIOR_WINDOWS = 1e-3, 4.0
 _LEAST_WEIGHT = 1e-4
 _CLIP, _MEAN_OF_CLIPPED = 2.25, 0.7784
@@ -110,7 +110,7 @@ def fit_simplex(
         factor = places.factors(place, member, factor)
         weight = np.maximum(place.mean(axis=0), _LEAST_WEIGHT)
         weight /= weight.sum()
-        if total - before < _TOLERANCE * abs(total):
+        if abs(total - before) < _TOLERANCE * len(data):
             break
         before = total
     return SimplexFit(

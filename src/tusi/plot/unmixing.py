@@ -1,0 +1,145 @@
+"""Phases of an image: where they are, how sure that is, and what each looks like."""
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+from tusi.plot.canvas import bare, tidy
+from tusi.plot.images import draw_image
+from tusi.plot.palette import CLASSES, INK, PAPER, SOFT
+from tusi.structure.unmixing import ImageUnmixing
+
+_DECADES = 4.0
+_MOST_SHOWN = 6
+
+
+def draw_phase_map(axes: Axes, found: ImageUnmixing) -> Axes:
+    """Draw each window in the colours of its phases, mixed by their abundances; hatched where no mixture explains it.
+
+    Windows over an interface are bordered by a thin line.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    found
+        The phases of an image.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`.
+    """
+    mixture = found.mixture
+    colour = np.array([to_rgb(CLASSES[k % len(CLASSES)]) for k in range(mixture.n_end_members)])
+    shown = (mixture.abundance @ colour).reshape(*found.shape, 3)
+    left, right, bottom, top = extent = _extent(found)
+    axes.imshow(np.clip(shown, 0, 1), extent=extent, interpolation="nearest")
+    y, x = (one.ravel() for one in np.meshgrid(found.y, found.x, indexing="ij"))
+    side = 18.0 / max(found.shape) ** 0.5
+    for rows, marker, name in ((mixture.mixed, ".", "mixed"), (mixture.unexplained, "x", "unexplained")):
+        axes.scatter(x[rows], y[rows], s=side, marker=marker, c=PAPER, linewidths=0.8, label=name)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    return bare(axes)
+
+
+def draw_end_member(axes: Axes, found: ImageUnmixing, number: int) -> Axes:
+    """Draw the power spectrum of one phase, over four decades, frequency zero in the middle.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    found
+        The phases of an image.
+    number
+        Number of the phase.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`.
+    """
+    power = found.spectrum[number]
+    highest = max(float(found.spectrum.max()), np.finfo(float).tiny)
+    shown = np.log10(np.maximum(power / highest, 10.0**-_DECADES))
+    limits = [0.5 / found.pixel_size * n / (n + n % 2) for n in power.shape]
+    extent = (-limits[1], limits[1], limits[0], -limits[0])
+    axes.imshow(shown, cmap="magma", vmin=-_DECADES, vmax=0.0, extent=extent, interpolation="nearest", aspect="equal")
+    axes.set_xlabel(f"frequency (1/{'Å' if found.length_unit == 'angstrom' else 'pixel'})")
+    axes.set_title(_title(found, number), color=CLASSES[number % len(CLASSES)], fontsize=8.5)
+    return tidy(axes)
+
+
+def draw_evidence(axes: Axes, found: ImageUnmixing) -> Axes:
+    """Draw the log evidence of each number of phases relative to the best; open circles at the bottom are ruled out.
+
+    Parameters
+    ----------
+    axes
+        Where to draw.
+    found
+        The phases of an image.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`.
+    """
+    mixture = found.mixture
+    loss = -mixture.log_evidence
+    possible = np.isfinite(loss)
+    lowest = 10.0 * max(float(loss[possible].max()), 10.0)
+    axes.plot(mixture.number[possible], loss[possible], "o-", color=INK, markersize=4, linewidth=0.9)
+    axes.plot(mixture.number[~possible], np.full((~possible).sum(), lowest), "o", color=SOFT, fillstyle="none")
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.invert_yaxis()
+    axes.set_xticks(mixture.number)
+    axes.set_xlabel("number of phases")
+    axes.set_ylabel("log evidence below the best")
+    return tidy(axes, grid="y")
+
+
+def draw_unmixing(figure: Figure, found: ImageUnmixing, *, grid: xr.DataArray) -> Figure:
+    """Draw an image, its phases, the evidence for their number, and each phase as spectrum and as filtered image.
+
+    Parameters
+    ----------
+    figure
+        An empty figure.
+    found
+        The phases of the image.
+    grid
+        The image.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        `figure`.
+    """
+    n = min(found.mixture.n_end_members, _MOST_SHOWN)
+    axes = figure.subplots(3, max(n, 3), squeeze=False)
+    draw_image(axes[0, 0], grid).set_title("image", color=INK)
+    draw_phase_map(axes[0, 1], found).set_title("abundances (· mixed, × unexplained)", color=INK)
+    draw_evidence(axes[0, 2], found)
+    for k in range(n):
+        draw_end_member(axes[1, k], found, k)
+        draw_image(axes[2, k], found.filtered(grid, k)).set_title(f"what phase {k + 1} explains", color=INK)
+    for one in (*axes[0, 3:], *axes[1:, n:].ravel()):
+        one.set_axis_off()
+    return figure
+
+
+def _title(found: ImageUnmixing, number: int) -> str:
+    inside = int((found.mixture.inside == number).sum())
+    return f"phase {number + 1}: {inside} of {len(found.mixture)} windows"
+
+
+def _extent(found: ImageUnmixing) -> tuple[float, float, float, float]:
+    """Return left, right, bottom and top of the map."""
+    half_y, half_x = (0.5 * step * found.pixel_size for step in found.windows.strides)
+    y, x = found.y, found.x
+    return float(x[0] - half_x), float(x[-1] + half_x), float(y[-1] + half_y), float(y[0] - half_y)
