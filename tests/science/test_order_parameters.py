@@ -231,9 +231,9 @@ def test_hidden_displacements_are_called_as_often_as_stated():
     ]
     worlds = {
         "none": (2000, {}),
-        "normal, .08 angstrom": (400, {"off_centre": OffCentre(amplitude=0.08)}),
-        "four sites, .16 angstrom": (400, {"off_centre": OffCentre(amplitude=0.16, n_sites=4)}),
-        "regions of 2 cells, .10 angstrom": (400, {"off_centre": OffCentre(amplitude=0.10, correlation_length=2.0)}),
+        "normal, .08 angstrom": (200, {"off_centre": OffCentre(amplitude=0.08)}),
+        "four sites, .16 angstrom": (200, {"off_centre": OffCentre(amplitude=0.16, n_sites=4)}),
+        "regions of 2 cells, .10 angstrom": (200, {"off_centre": OffCentre(amplitude=0.10, correlation_length=2.0)}),
     }
     rates = {}
     for name, (n, recipe) in worlds.items():

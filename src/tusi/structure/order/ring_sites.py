@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 N_SITES = (1, 2, 3, 4, 6)
 """Numbers of sites that are compared; 1 is a normal cloud about the centre."""
@@ -61,7 +60,7 @@ def fit_off_centre_sites(
     weight = -0.5 * criterion
     return OffCentreSites(
         n_sites=N_SITES,
-        probability=np.exp(weight - logsumexp(weight)),
+        probability=np.exp(weight - np.logaddexp.reduce(weight)),
         radius=radius,
         angle=angle,
         width=width,
@@ -101,7 +100,7 @@ def _fit_ring(
         centres = scale * radius * np.stack([np.sin(angle + turn), np.cos(angle + turn)], axis=1)
         away = displacement[:, None] - centres
         wide = covariance + (scale * width) ** 2 * np.eye(2)
-        return -float((logsumexp(_log_density(away, wide[:, None]), axis=1) - np.log(n_sites)).sum())
+        return -float((np.logaddexp.reduce(_log_density(away, wide[:, None]), axis=1) - np.log(n_sites)).sum())
 
     starts = [(1.2, 2 * np.pi / n_sites * k / _STARTS, 0.2) for k in range(_STARTS)]
     start = min(starts, key=lambda one: loss(np.array(one)))
