@@ -27,7 +27,9 @@ from tusi.structure.symmetry import (
     mean_cell,
     plane_group,
 )
+from tusi.structure.symmetry.evidence import measured
 from tusi.structure.symmetry.operations import product_table, subgroups
+from tusi.structure.symmetry.posterior import find_strata, log_parents
 from tusi.structure.symmetry.prior import n_occupations, proper_subgroups
 from tusi.structure.symmetry.structures import distort, draw_parent
 
@@ -341,3 +343,41 @@ def test_bad_input_is_named():
 def test_an_empty_lattice_gives_an_empty_map():
     window = window_of("p4", 0.05)
     assert len(map_symmetry(window.atoms, window.lattice[:0])) == 0
+
+
+def explained(fraction, vectors, error, prior=None):
+    """Log of prior times evidence of each group as a parent, with every group of the same weight."""
+    cell = MeanCell(
+        fraction=fraction,
+        species_log_likelihood=np.zeros((len(fraction), 0)),
+        vectors=vectors,
+        covariance=error**2 * np.eye(3 + fraction.size),
+        n_cells=36,
+        length_unit="pixel",
+    )
+    prior = prior or dataclasses.replace(SymmetryPrior(), broken=0.0)
+    hypotheses = find_strata(cell, prior)
+    scatter, share = measured(cell), prior.of_parents(len(fraction))
+    found = {}
+    for stratum, weight in zip(hypotheses.strata, log_parents(hypotheses, prior), strict=True):
+        total = weight - np.log(share.get(stratum.name, 1.0)) + scatter.log_evidence(stratum)
+        found.setdefault(stratum.name, []).append(total)
+    return {name: np.logaddexp.reduce(values) for name, values in found.items()}
+
+
+@pytest.mark.parametrize("error", [1e-3, 0.02, 10.0])
+def test_groups_with_the_same_structures_have_the_same_evidence(error):
+    """One atom in the cell: all groups of a lattice describe the same structures, however they count them."""
+    atom = np.array([[0.3, 0.4]])
+    hexagonal = explained(atom, np.array([[1.0, 0.0], [-0.5, np.sqrt(0.75)]]), error)
+    names = ("p3", "p3m1", "p31m", "p6", "p6m")
+    assert [hexagonal[name] for name in names] == pytest.approx([hexagonal["p6m"]] * 5, abs=0.02)
+    squares = explained(atom, np.eye(2), error)
+    assert squares["p4"] == pytest.approx(squares["p4m"], abs=0.02)
+    assert squares["p1"] == pytest.approx(squares["p2"], abs=0.02)
+
+
+def test_two_atoms_placed_anyhow_are_as_probable_with_a_twofold_axis_between_them():
+    pair = np.array([[0.1, 0.2], [0.45, 0.73]])
+    found = explained(pair, np.array([[1.0, 0.1], [-0.3, 1.2]]), 0.01, dataclasses.replace(GENERAL, broken=0.0))
+    assert found["p1"] == pytest.approx(found["p2"], abs=2e-3)
