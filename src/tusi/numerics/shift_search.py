@@ -53,9 +53,26 @@ def lattice_frequency(image: Float[np.ndarray, "y x"]) -> float:
     return float(centre[np.argmax(mean * centre**2)])
 
 
+def noise_share(image: Float[np.ndarray, "y x"]) -> float:
+    """Return the share of white noise in the variance of an image, from its highest frequencies.
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).normal(size=(64, 64))
+    >>> round(noise_share(noise), 1)
+    1.0
+    """
+    transform = scipy.fft.dctn(image - image.mean(), norm="ortho")
+    highest = transform[-(image.shape[0] // 3) :, -(image.shape[1] // 3) :]
+    return float(np.clip((highest**2).mean() / max(image.var(), np.finfo(np.float64).tiny), 0.0, 1.0))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class FoundShift:
-    """A shift (y, x) in pixels, its log likelihood ratio, the same with smooth copies, and the pixels in common."""
+    """A shift (y, x) in pixels, its log likelihood ratio if pixels were independent, and the pixels in common.
+
+    `likeness` is the log likelihood ratio of images and smooth copies with a mismatch that extends over cells.
+    """
 
     shift: Float[np.ndarray, " 2"]
     evidence: float
@@ -76,16 +93,20 @@ class ShiftSearch:
         Rows and columns of the images.
     smoothing
         Standard deviation of the Gaussian filter of the smooth copies, in pixels.
+    noise_share
+        Share of white noise in the variance of an image.
     """
 
     shape: tuple[int, int]
     smoothing: float
+    noise_share: float
 
     @classmethod
     def between(cls, image: Float[np.ndarray, "y x"]) -> "ShiftSearch":
         """Return the search for images like this one."""
         frequency = lattice_frequency(image) / BELOW_LATTICE
-        return cls((image.shape[0], image.shape[1]), min(1 / (2 * np.pi * frequency), min(image.shape) / 8))
+        smoothing = min(1 / (2 * np.pi * frequency), min(image.shape) / 8)
+        return cls((image.shape[0], image.shape[1]), smoothing, noise_share(image))
 
     @functools.cached_property
     def padded(self) -> tuple[int, int]:
@@ -139,13 +160,15 @@ class ShiftSearch:
         typical = self._typical_peak(full)
         evidence = -0.5 * common * np.log1p(-np.minimum(full**2, MOST_ALIKE))
         beyond = evidence + 0.5 * common * np.log1p(-min(typical**2, MOST_ALIKE))
+        area = self._mismatch_area(typical)
+        beyond /= area
         support = -0.5 * common / self.smooth_area * np.log1p(-np.minimum(smooth**2, MOST_ALIKE))
         score = np.where(allowed & self._likely(support), beyond + support + self._nearness, -np.inf)
         peak = np.unravel_index(int(np.argmax(score)), score.shape)
         return FoundShift(
             shift=self._between_pixels(full, peak),
             evidence=float(evidence[peak]),
-            likeness=float(evidence[peak] + support[peak]),
+            likeness=float(evidence[peak] / area + support[peak] + self._nearness[peak]),
             common=float(common[peak]),
         )
 
@@ -171,6 +194,16 @@ class ShiftSearch:
             correlation > PEAK_SHARE * correlation.max()
         )
         return float(np.median(correlation[top])) if top.sum() >= LEAST_PEAKS else 0.0
+
+    def _mismatch_area(self, typical: float) -> float:
+        """Return the pixels per independent value of the mismatch of two lattices that correlate like this.
+
+        White noise differs from pixel to pixel; columns that differ do so over a whole cell of the lattice.
+        """
+        mismatch = max(1 - typical, 1e-3)
+        structural = max(mismatch - self.noise_share, 0.0)
+        cell = self.smooth_area / BELOW_LATTICE**2
+        return (min(self.noise_share, mismatch) + structural * cell) / mismatch
 
     @functools.cached_property
     def _nearness(self) -> Float[np.ndarray, "y x"]:

@@ -18,6 +18,9 @@ PATCH = 256
 N_CANDIDATES = 5
 """So many of the best drifts are looked at more closely."""
 
+APART = 4.0
+"""Shifts that differ by more are different answers, in pixels."""
+
 STEP = 5.0
 """Drifts are tried in steps that move the frame's ends apart by this much, in pixels."""
 
@@ -103,8 +106,8 @@ class SteadyDrift:
 
 def find_steady_drift(
     frames: list[Float[np.ndarray, "row column"]], turns: list[Float[np.ndarray, "2 2"]], *, most_drift: float
-) -> SteadyDrift:
-    """Return the drift, common to all frames, at which they agree best.
+) -> list[SteadyDrift]:
+    """Return the drifts, common to all frames, at which they agree best: the best first, all with other shifts.
 
     All drifts up to `most_drift` (pixels per row) are tried on the middle of the frames. The best ones are looked at
     again in smaller steps, on a middle that doubles in size until it is the whole frame.
@@ -131,8 +134,17 @@ def find_steady_drift(
             for one in candidates[:N_CANDIDATES]
         ]
         if size >= largest:
-            return max(candidates, key=unusual)
+            return _distinct(sorted(candidates, key=unusual, reverse=True))
         size = min(2 * size, largest)
+
+
+def _distinct(candidates: list[SteadyDrift]) -> list[SteadyDrift]:
+    """Return the candidates without those that shift the frames as a better one does."""
+    kept: list[SteadyDrift] = []
+    for one in candidates:
+        if all(np.abs(one.shift - other.shift).max() > APART for other in kept):
+            kept.append(one)
+    return kept
 
 
 def _around(n: int) -> list[tuple[int, int]]:

@@ -15,9 +15,12 @@ from tusi.finding.restoration.displacement import turn_of
 from tusi.finding.restoration.frames import FrameSource, stack_frames
 from tusi.finding.restoration.result import Restoration, finish
 from tusi.finding.restoration.scan import FrameScan, ScanModel
-from tusi.finding.restoration.solving import solve
+from tusi.finding.restoration.solving import Effort, Solution, solve
 from tusi.finding.restoration.stacks import displacement_of, first_prior, frame_flags, warn_of
 from tusi.finding.restoration.strategies import ScanDrift
+
+N_TRIAL = 4
+"""Passes after which the first guesses are compared by what they leave; a lattice vector off leaves more."""
 
 LEAST_ANGLE = 20.0
 """Two of the slow axes must differ by this many degrees."""
@@ -99,8 +102,8 @@ def correct_scan_pair(
         raise InputError("images", expected="images that are not constant", got=f"image {flat[0]}: constant")
     noise = noise or source.noise(flat)
     turns = [turn_of(angle) for angle in angles]
-    steady = find_steady_drift(list(source), turns, most_drift=drift.most_drift)
-    if steady.evidence < steady.chance:
+    candidates = find_steady_drift(list(source), turns, most_drift=drift.most_drift)
+    if candidates[0].evidence < candidates[0].chance:
         raise InputError(
             "images",
             expected="images of one area",
@@ -108,9 +111,16 @@ def correct_scan_pair(
             then="Check the scan angles and their sign, or allow for more drift: `ScanDrift(most_drift=...)`.",
         )
     model = ScanModel.over(source.shape, drift.n_intervals(source.shape))
-    scans = [_steady_scan(model, turn, steady, number) for number, turn in enumerate(turns)]
     used = np.ones(len(source), dtype=np.bool_)
-    solution = solve(source, scans, noise=noise, prior=first_prior(drift), used=used, progress=progress)
+
+    def solution_from(scans: list[FrameScan], effort: Effort) -> Solution:
+        return solve(source, scans, noise=noise, prior=first_prior(drift), used=used, effort=effort)
+
+    starts = [[_steady_scan(model, turn, one, n) for n, turn in enumerate(turns)] for one in candidates]
+    if len(starts) > 1:
+        trials = [solution_from(scans, Effort(most_passes=N_TRIAL)) for scans in starts]
+        starts = [min(trials, key=lambda one: one.misfit).scans]
+    solution = solution_from(starts[0], Effort(progress=progress))
     flags = frame_flags([], np.ones_like(used), solution)
     displacement = displacement_of(solution, angles, flags)
     grid = movie.isel(frame=0, drop=True)

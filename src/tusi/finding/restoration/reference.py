@@ -28,7 +28,7 @@ class Reference:
     value, slope
         Spline coefficients of the image, and of the image without the frequencies in which noise prevails.
     usable
-        Pixels that at least half of the frames saw, as did their neighbours.
+        Pixels that two frames and at least half of all saw, as did their neighbours.
     noise_left
         Variance of white noise that interpolation left in the mean, relative to frames that are not interpolated.
     """
@@ -64,7 +64,7 @@ class Averaging:
         image = np.divide(self._sum, self._weight, out=np.zeros_like(self._sum), where=seen)
         image[~seen] = image[seen].mean() if seen.any() else 0.0
         level = float(noise.variance(image).mean()) / max(sum(self._doses), 1e-300)
-        usable = ndimage.binary_erosion(2 * self._coverage >= len(self._doses), iterations=2)
+        usable = ndimage.binary_erosion(self._coverage >= max(2, len(self._doses) / 2), iterations=2)
         return Reference(
             image=image,
             coverage=self._coverage,

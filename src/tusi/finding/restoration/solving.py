@@ -14,9 +14,6 @@ from tusi.finding.restoration.frames import FrameSource
 from tusi.finding.restoration.reference import Averaging, Reference
 from tusi.finding.restoration.scan import FrameScan
 
-MOST_PASSES = 30
-"""The frames are read at most so often."""
-
 FULL_STEPS = 6
 """After so many passes only half steps are made."""
 
@@ -33,6 +30,14 @@ POOR = 2.0
 """A frame counts as poorly fitted when its misfit exceeds this many times the median of all frames."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Effort:
+    """How often the frames may be passed through, and who is told of each pass."""
+
+    most_passes: int = 30
+    progress: Progress | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Solution:
     """All frames after the last pass."""
@@ -43,6 +48,16 @@ class Solution:
     converged: bool
     used: np.ndarray
 
+    @property
+    def scans(self) -> list[FrameScan]:
+        """Where each frame was recorded."""
+        return [fit.scan for fit in self.fits]
+
+    @property
+    def misfit(self) -> float:
+        """Mean reduced chi-square of the frames in use."""
+        return float(np.mean([fit.reduced_chi_square for fit, use in zip(self.fits, self.used, strict=True) if use]))
+
 
 def solve(
     source: FrameSource,
@@ -51,14 +66,14 @@ def solve(
     noise: NoiseModel,
     prior: Prior,
     used: np.ndarray,
-    progress: Progress | None,
+    effort: Effort,
 ) -> Solution:
     """Return displacements and common image from these first guesses; frames not `used` keep theirs."""
     moves = len({tuple(scan.turn.ravel().round(9)) for scan in scans}) > 1
     reference = _average(source, scans, used, noise)
     fits: list[FrameFit] = []
     converged = False
-    for number in range(MOST_PASSES):
+    for number in range(effort.most_passes):
         shares = _shares(scans, used)
         fits = [
             fit_frame(image, reference, scan=scan, prior=prior, noise=noise, share=(rest, moves))
@@ -75,8 +90,8 @@ def solve(
             scans = [_between(*pair) for pair in zip(before, scans, strict=True)]
         prior = _learned(prior, [fit for fit, use in zip(fits, used, strict=True) if use])
         reference = _average(source, scans, used, noise)
-        if progress is not None:
-            progress(number + 1, MOST_PASSES)
+        if effort.progress is not None:
+            effort.progress(number + 1, effort.most_passes)
         if moving < TOLERANCE:
             converged = True
             break

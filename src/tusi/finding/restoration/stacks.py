@@ -14,7 +14,7 @@ from tusi.finding.restoration.fitting import Prior
 from tusi.finding.restoration.frames import FrameSource
 from tusi.finding.restoration.result import Restoration, finish
 from tusi.finding.restoration.scan import FrameScan, ScanModel
-from tusi.finding.restoration.solving import Solution, solve
+from tusi.finding.restoration.solving import Effort, Solution, solve
 from tusi.finding.restoration.strategies import NonRigid, Rigid, ScanDrift
 
 FIRST_DEVIATION, FIRST_ROW_DEVIATION = 1.0, 0.1
@@ -102,8 +102,9 @@ def register_stack(
         )
     model = ScanModel.over(source.shape, registration.n_intervals(source.shape))
     scans = [FrameScan.at_rest(model, turn_of(0.0), shift) for shift in alignment.shift]
-    solution = solve(source, scans, noise=noise, prior=first_prior(registration), used=used.copy(), progress=progress)
-    angle = np.full(len(source), float(movie.attrs.get("scan_angle", 0.0)))
+    solution = solve(
+        source, scans, noise=noise, prior=first_prior(registration), used=used, effort=Effort(progress=progress)
+    )
     flags = frame_flags(constant, used, solution)
     displacement = displacement_of(solution, np.zeros(len(source)), flags)
     result = finish(solution, movie.isel(frame=0, drop=True), noise=noise, displacement=displacement)
