@@ -86,15 +86,18 @@ def test_one_phase_is_an_answer():
 @pytest.mark.science
 def test_number_and_abundances():
     lines = [
-        "# Phases of images: their number, abundances and intervals", "", "Images of 384 x 384 pixels in irregular
-        domains: a square crystal, beside it a hexagonal one, and third the square", "one with its columns in pairs,
-        whose spots include all of the square one's. SNR: variance of the noise-free image", f"over variance of the
-        noise. Windows of 48 x 48 pixels (six periods of the square crystal), every 24; {N_IMAGES[10]}", f"images for
-        each row with SNR 10, {N_OTHERS} for the others. Truth of a window: share of each phase, pixels weighted",
-        f"by the squared window function. Inside: all pixels of one phase. Interface: more than {MIXED:.0%} of
-        another. Intervals", "have 90 %. Told apart: windows over an interface that are reported as mixed or
-        unexplained.", "", "| phases | SNR | right number | windows inside | RMSE inside | covered inside | inside
-        taken for mixed " "| RMSE interface | covered interface | told apart | noise / truth |", "|" + " --- |" * 11,
+        "# Phases of images: their number, abundances and intervals",
+        "",
+        "Images of 384 x 384 pixels in irregular domains: a square crystal, beside it a hexagonal one, and third the square",
+        "one with its columns in pairs, whose spots include all of the square one's. SNR: variance of the noise-free image",
+        f"over variance of the noise. Windows of 48 x 48 pixels (six periods of the square crystal), every 24; {N_IMAGES[10]}",
+        f"images a row with SNR 10, {N_OTHERS} in the others. Truth of a window: share of each phase, pixels weighted by the",
+        f"squared window function. Inside: all pixels of one phase. Interface: more than {MIXED:.0%} of another. Intervals",
+        "have 90 %. Told apart: windows over an interface that are reported as mixed or unexplained.",
+        "",
+        "| phases | SNR | right number | windows inside | RMSE inside | covered inside | inside taken for mixed "
+        "| RMSE interface | covered interface | told apart | noise / truth |",
+        "|" + " --- |" * 11,
     ]
     cells = {}
     for n_phases, snr in CELLS:

@@ -70,7 +70,8 @@ class BayesianMixture(Record):
     misfit
         Probability of a larger misfit than the best mixture's.
     noise_factor
-        Variance of each feature inside each end member, over what the noise model said.
+        Variance of each feature inside each end member, over what the noise model said; the
+        variance itself where there was none.
     number, log_evidence
         Numbers of end members tried, and the log evidence of each, the largest being 0; minus infinity where an end
         member had no windows of its own or was a mixture of others.
@@ -171,15 +172,18 @@ def unmix_bayesian(
     values = checked_data(data, 1)
     if len(values) < _LEAST_WINDOWS:
         raise InputError("data", expected=f"at least {_LEAST_WINDOWS} windows", got=str(len(values)))
-    noise = FeatureNoise.uniform(values.shape) if noise is None else noise
-    if len(noise.constant) != values.shape[1] or len(noise.scale) != len(values):
+    if noise is not None and (len(noise.constant) != values.shape[1] or len(noise.scale) != len(values)):
         raise InputError("noise", expected=f"noise of data of shape {values.shape}",
                          got=f"({len(noise.scale)}, {len(noise.constant)})")  # fmt: skip
     unit = max(float(np.abs(values).max()), np.finfo(float).tiny)
-    noise = dataclasses.replace(noise, constant=noise.constant / unit**2, slope=noise.slope / unit)
-    selection = select_number(values / unit, noise=noise, numbers=settings.numbers, shared=shared, rng=rng)
+    if noise is None:
+        scaled, variance_unit = FeatureNoise.uniform(values.shape), unit**2
+    else:
+        scaled = dataclasses.replace(noise, constant=noise.constant / unit**2, slope=noise.slope / unit)
+        variance_unit = 1.0
+    selection = select_number(values / unit, noise=scaled, numbers=settings.numbers, shared=shared, rng=rng)
     fit = selection.best.sorted()
-    posterior = abundance_posterior(values / unit, fit, noise=noise, shared=shared, level=settings.level, rng=rng)
+    posterior = abundance_posterior(values / unit, fit, noise=scaled, shared=shared, level=settings.level, rng=rng)
     misfit = chi2.sf(posterior.misfit, max(values.shape[1] - fit.n_vertices + 1, 1))
     at_vertex = fit.place[:, : fit.n_vertices]
     pure = at_vertex.sum(axis=1)
@@ -195,7 +199,7 @@ def unmix_bayesian(
         inside=inside,
         inside_probability=pure,
         misfit=misfit,
-        noise_factor=fit.factor,
+        noise_factor=variance_unit * fit.factor,
         number=np.array(settings.numbers[: len(selection.fits)]),
         log_evidence=selection.log_evidence - selection.log_evidence.max(),
         level=settings.level,

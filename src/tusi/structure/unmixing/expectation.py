@@ -15,7 +15,7 @@ from scipy.special import log_ndtr, logsumexp
 from tusi.structure.unmixing.noise import FeatureNoise
 
 _N_STEPS, _TOLERANCE = 200, 1e-4
-_LEAST_FACTOR, _PRIOR_WINDOWS = 1e-3, 4.0
+_LEAST_FACTOR, _PRIOR_WINDOWS = 1e-8, 4.0
 _LEAST_WEIGHT = 1e-4
 _CLIP, _MEAN_OF_CLIPPED = 2.25, 0.7784
 """Where squared residuals are clipped, in variances, and the mean of a squared standard normal number clipped there."""
