@@ -185,7 +185,6 @@ def test_covariance_of_vectors_shares_the_centre():
         (lambda: neighbourhoods(*honeycomb(3)[:1], lattice=honeycomb(3)[1], rule=Nearest(count=3)), "`rule`"),
         (lambda: neighbourhoods(atoms_at(square(3)), lattice=honeycomb(4)[1]), "`lattice`: expected the lattice of"),
         (lambda: neighbourhoods(honeycomb(3)[0], lattice=honeycomb(3)[1], basis_site=5), "`basis_site`"),
-        (lambda: neighbourhoods(honeycomb(3)[0], lattice=honeycomb(3)[1], steps=((1,),)), "`steps`"),
         (lambda: CrystallographySettings(n_classes=0), "`n_classes`"),
         (
             lambda: local_crystallography(

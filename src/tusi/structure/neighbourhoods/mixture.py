@@ -190,7 +190,7 @@ def _start(
     )
 
 
-def _sure_rows(error: Float[np.ndarray, "row dimension dimension"]) -> Int[np.ndarray, " row"]:
+def _sure_rows(error: Float[np.ndarray, "row dimension dimension"]) -> Int[np.ndarray, " sure"]:
     """Return the rows whose scores are known well, at least half of them: those that miss few neighbours."""
     size = np.trace(error, axis1=1, axis2=2)
     return np.flatnonzero(size <= max(float(np.median(size)), SURE_ERROR * error.shape[1]))

@@ -152,7 +152,9 @@ class _Cells:
                 links.append(link)
                 slopes.append(ratio * (atoms.position[link[:, 1]] - middle))
         link, slope = np.concatenate(links), np.concatenate(slopes)
-        own = -np.stack([np.bincount(link[:, 0], slope[:, axis], minlength=n_atoms) for axis in (0, 1)], axis=1)
+        own = -np.stack(
+            [np.bincount(link[:, 0], slope[:, axis], minlength=n_atoms) for axis in (0, 1)], axis=1, dtype=float
+        )
         from_neighbours = np.einsum("li,lij,lj->l", slope, atoms.covariance[link[:, 1]], slope)
         variance = np.bincount(link[:, 0], from_neighbours, minlength=n_atoms)
         variance = variance + np.einsum("ai,aij,aj->a", own, atoms.covariance, own)
