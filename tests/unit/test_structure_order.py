@@ -236,6 +236,25 @@ def test_dimerised_part_of_a_disordered_crystal_is_found():
     assert np.nanmedian(found.amplitude[inside]) == pytest.approx(0.25, abs=0.04)
 
 
+def test_a_perfect_crystal_has_nothing_to_test():
+    made = crystal(CrystalRecipe.triangular(shape=(8, 8), noise=0.0))
+    found = dimerisation(made.atoms, made.lattice)
+    assert np.isnan(found.p_value).all()
+    assert np.nanmax(found.amplitude) < 1e-9
+    square = crystal(shape=(8, 8), noise=0.0)
+    with pytest.raises(InputError, match="16 centres or more with a whole cage and known covariances"):
+        hidden(square)
+
+
+def test_dimerisation_without_errors_is_tested_against_the_scatter():
+    wave = Dimerisation(amplitude=0.3)
+    made = crystal(CrystalRecipe.triangular(shape=(20, 20), noise=0.06, dimerisation=wave))
+    found = dimerisation(Atoms.at(made.atoms.position, length_unit="angstrom"), made.lattice)
+    assert np.isnan(found.table.covariance).all()
+    assert found.disorder == pytest.approx(0.077, abs=0.015)
+    assert found.share == 1.0
+
+
 def test_scatter_is_random_displacement_beyond_the_errors():
     for scatter in (0.0, 0.08):
         made = crystal(CrystalRecipe.triangular(shape=(32, 32), noise=0.05, disorder=scatter), seed=3)

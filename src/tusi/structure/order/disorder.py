@@ -10,6 +10,9 @@ from tusi.structure.order.stencils import Stencil, atoms_at_steps
 N_WAVES = 16
 """Waves per reciprocal lattice vector at which the scatter is measured."""
 
+ROUNDING = 1e-9
+"""Scatter below this share of a lattice vector is none."""
+
 NEAR_ORDER = 0.15
 """Waves closer than this to a uniform displacement or to period two are left out, in reciprocal lattice vectors."""
 
@@ -45,7 +48,8 @@ def displacement_scatter(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0)
     True
     """
     kind = lattice.index[:, 2] == basis_site
-    shell = first_shell(lattice.vectors[int(lattice.domain[kind][0]) if kind.any() else 0])
+    vectors = lattice.vectors[int(lattice.domain[kind][0]) if kind.any() else 0]
+    shell = first_shell(vectors)
     found = atoms_at_steps(lattice, [(0, 0), *shell], basis_site=basis_site)
     stencil = Stencil.of(found.atom, np.array([[1.0, *[-1.0 / len(shell)] * len(shell)]]), n_atoms=len(atoms))
     inner = stencil.complete
@@ -62,7 +66,8 @@ def displacement_scatter(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0)
     power = (np.abs(amplitude) ** 2).mean(axis=1) / len(away) / response**2
     known = atoms.covariance[found.centre][:, [0, 1], [0, 1]]
     error = float(np.nanmean(known)) if np.isfinite(known).any() else 0.0
-    return float(np.sqrt(max(np.median(power) / _MEDIAN_OF_TWO - error, 0.0)))
+    scatter = float(np.sqrt(max(np.median(power) / _MEDIAN_OF_TWO - error, 0.0)))
+    return scatter if scatter > ROUNDING * np.abs(vectors).max() else 0.0
 
 
 _MEDIAN_OF_TWO = 0.8391734950083303

@@ -178,7 +178,7 @@ def hidden_displacements(
     check_registered(atoms, lattice)
     sites, stencil = displacement_stencil(atoms, lattice, cage)
     covariance = stencil.covariance(atoms.covariance)
-    row = np.flatnonzero(np.isfinite(covariance).all(axis=(1, 2)))
+    row = np.flatnonzero(np.linalg.det(np.nan_to_num(covariance)) > 0)
     if len(row) < LEAST_ROWS:
         expected = f"{LEAST_ROWS} centres or more with a whole cage and known covariances"
         raise InputError("atoms", expected=expected, got=str(len(row)))

@@ -53,6 +53,15 @@ def fit_off_centre_sites(
         (y, x) from the mean, in the length unit.
     covariance
         Of their errors.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> angle = np.pi / 2 * rng.integers(0, 4, size=400)
+    >>> displacement = np.stack([np.sin(angle), np.cos(angle)], axis=1) + 0.3 * rng.standard_normal((400, 2))
+    >>> found = fit_off_centre_sites(displacement, np.tile(0.09 * np.eye(2), (400, 1, 1)))
+    >>> found.likeliest, round(float(found.radius[3]), 1)
+    (4, 1.0)
     """
     fits = [_fit_cloud(displacement, covariance)]
     fits += [_fit_ring(displacement, covariance, n_sites) for n_sites in N_SITES[1:]]

@@ -32,8 +32,9 @@ def strain(
     The vectors to the first shell of lattice neighbours (four or six) are fitted by least squares as a linear map of
     the same steps in the reference lattice: the map less one is the gradient of the displacement u. Strain is its
     symmetric part, rotation (du_y/dx - du_x/dy)/2; both hold for small gradients, so the reference must be turned as
-    the crystal is. Opposite neighbours enter with opposite weights: dimerisation and off-centring cancel. An image
-    cannot tell strain of the specimen from distortion of the scan.
+    the crystal is. Opposite neighbours enter with opposite weights, so dimerisation cancels, and so does off-centring
+    that is alike in neighbouring cells; where it changes, sublattices have different strain. An image cannot tell
+    strain of the specimen from distortion of the scan.
 
     Parameters
     ----------

@@ -99,7 +99,7 @@ class Dimerised:
         Direction in which chains run under the likeliest wave, from x toward y, in rad, in [0, pi).
     disorder
         Root mean square random displacement along each axis beyond the stated errors, in the length unit; part of the
-        null hypothesis.
+        null hypothesis, and all of it where errors are not known.
     """
 
     table: Descriptors
@@ -164,7 +164,8 @@ def dimerisation(atoms: Atoms, lattice: Lattice, *, basis_site: int = 0, pooling
     disorder = displacement_scatter(atoms, lattice, basis_site=basis_site)
     value = np.concatenate([stencil.of_positions(atoms.position) for stencil in stencils], axis=1)
     covariance = _joint_covariance(stencils, atoms.covariance)
-    null = _joint_covariance(stencils, atoms.covariance + disorder**2 * np.eye(2))
+    errors = np.where(np.isfinite(atoms.covariance), atoms.covariance, 0.0)
+    null = _joint_covariance(stencils, errors + disorder**2 * np.eye(2))
     p_value, probability = _judge(value, null)
     vectors = _vectors(lattice, basis_site)
     along = np.array([(column, row) if row != column else (row, column) for row, column in WAVES]) @ vectors
@@ -249,6 +250,7 @@ def _judge(
 ) -> tuple[Float[np.ndarray, " row"], Float[np.ndarray, "row wave"]]:
     """Return the p-value of "no wave", and the probability of each wave given that there is one."""
     known = np.all(np.isfinite(covariance), axis=(1, 2)) & np.all(np.isfinite(value), axis=1)
+    known[known] = np.linalg.det(covariance[known]) > 0
     p_value, probability = np.full(len(value), np.nan), np.full((len(value), len(WAVES)), np.nan)
     if not known.any():
         return p_value, probability
