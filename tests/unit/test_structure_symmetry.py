@@ -271,6 +271,9 @@ def test_the_window_needed_grows_with_the_noise():
     assert (np.diff(fine.log_odds[2:], axis=0) > 0).all()
     with pytest.raises(InputError, match="rival"):
         fine.needed("p31m")
+    assert expected_window(cell, position_error=0.02, group="p4m").group == "p4m"
+    with pytest.raises(InputError, match="near this cell"):
+        expected_window(cell, position_error=0.02, group="p6m")
 
 
 def test_maps_show_where_the_symmetry_changes():

@@ -10,10 +10,13 @@ from jaxtyping import Float, Int
 from tusi.data.record import Record, array
 from tusi.errors import InputError
 from tusi.structure.symmetry.evidence import measured
-from tusi.structure.symmetry.mean_cells import MeanCell, repeated_cell
-from tusi.structure.symmetry.posterior import find_strata, log_parents
+from tusi.structure.symmetry.mean_cells import N_STRAINS, MeanCell, repeated_cell
+from tusi.structure.symmetry.posterior import Hypotheses, find_strata, log_parents
 from tusi.structure.symmetry.prior import SymmetryPrior
 from tusi.structure.symmetry.realised import realised_symmetry
+
+INVARIANT = 1e-6
+"""Strain, or fraction of the cell, below which a structure has a symmetry."""
 
 DECISIVE = math.log(20.0)
 """Log odds that count as a decision."""
@@ -56,12 +59,14 @@ def expected_window(
     cell: MeanCell,
     *,
     position_error: float,
+    group: str | None = None,
     sides: tuple[int, ...] = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20),
     prior: SymmetryPrior | None = None,
 ) -> WindowSizes:
     """Return the expected evidence for a structure's own symmetry in square windows of growing size.
 
-    The cell given is taken to be the true structure, and every atom of a window to be measured with the same error.
+    The cell given is taken to be the true structure, or the nearest one that a stated group leaves invariant, and every
+    atom of a window to be measured with the same error.
     The mean of the log evidence over such measurements is exact: for a symmetry that the structure lacks the misfit
     grows with the number of cells, for one that it exceeds only the penalty of needless freedom grows, with its
     logarithm. Broken parents are left out: each symmetry is taken as it stands.
@@ -69,9 +74,11 @@ def expected_window(
     Parameters
     ----------
     cell
-        The true structure.
+        The true structure, or one near it.
     position_error
         Standard deviation of an atom's position per axis, in the unit of the cell.
+    group
+        Plane group of the true structure; by default the exact group of the cell as it is given.
     sides
         Cells along each side of the windows, growing.
     prior
@@ -90,27 +97,47 @@ def expected_window(
             "sides", expected="a positive error and growing sides from 2", got=f"{position_error}, {sides}"
         )
     prior = prior or SymmetryPrior()
-    smallest = repeated_cell(cell, position_error=position_error, side=sides[0])
-    hypotheses = find_strata(smallest, prior)
-    symmetries = [
-        realised_symmetry(stratum, cell, species)
-        for stratum, species in zip(hypotheses.strata, hypotheses.species, strict=True)
-    ]
-    names = np.array([symmetry.group for symmetry in symmetries])
-    exact = np.array([np.abs(stratum.point).max() < 1e-6 for stratum in hypotheses.strata])
-    order = np.where(exact, hypotheses.members.sum(axis=1), 0)
-    group = str(names[order.argmax()])
-    rivals = tuple(dict.fromkeys(str(name) for name in names if name != group))
+    if group is not None:
+        cell = _symmetrised(cell, group, prior)
+    hypotheses = find_strata(repeated_cell(cell, position_error=position_error, side=sides[0]), prior)
+    names = _names(cell, hypotheses)
+    exact = np.array([np.abs(stratum.point).max() < INVARIANT for stratum in hypotheses.strata])
+    own = str(names[np.where(exact, hypotheses.members.sum(axis=1), 0).argmax()])
+    rivals = tuple(dict.fromkeys(str(name) for name in names if name != own))
     odds = np.empty((len(sides), len(rivals)))
     for row, side in enumerate(sides):
         scatter = measured(repeated_cell(cell, position_error=position_error, side=side))
         total = log_parents(hypotheses, prior) + [scatter.expected_log_evidence(one) for one in hypotheses.strata]
-        best = {name: total[names == name].max() for name in (group, *rivals)}
-        odds[row] = [best[group] - best[rival] for rival in rivals]
+        best = {name: total[names == name].max() for name in (own, *rivals)}
+        odds[row] = [best[own] - best[rival] for rival in rivals]
     possible = np.array([bool(np.isfinite(column).all()) for column in odds.T], bool)
     return WindowSizes(
         n_cells=np.array(sides) ** 2,
         log_odds=odds[:, possible],
-        group=group,
+        group=own,
         rivals=tuple(rival for rival, kept in zip(rivals, possible, strict=True) if kept),
+    )
+
+
+def _names(cell: MeanCell, hypotheses: Hypotheses) -> np.ndarray:
+    """Return the exact group of the structures of each hypothesis."""
+    pairs = zip(hypotheses.strata, hypotheses.species, strict=True)
+    return np.array([realised_symmetry(stratum, cell, species).group for stratum, species in pairs])
+
+
+def _symmetrised(cell: MeanCell, group: str, prior: SymmetryPrior) -> MeanCell:
+    """Return the nearest cell of which the exact group is this one."""
+    hypotheses = find_strata(cell, prior)
+    scatter, names = measured(cell), _names(cell, hypotheses)
+    misfit = np.array([scatter.misfit(stratum) for stratum in hypotheses.strata])
+    if group not in names:
+        raise InputError("group", expected=f"one of {', '.join(sorted(set(names)))}, near this cell", got=repr(group))
+    stratum = hypotheses.strata[np.where(names == group, misfit, np.inf).argmin()]
+    gram = np.swapaxes(stratum.rotation, 1, 2) @ (cell.vectors @ cell.vectors.T) @ stratum.rotation
+    inverse = np.linalg.inv(cell.vectors)
+    values, axes = np.linalg.eigh(inverse @ gram.mean(axis=0) @ inverse.T)
+    return dataclasses.replace(
+        cell,
+        vectors=cell.vectors @ (axes * np.sqrt(values)) @ axes.T,
+        fraction=cell.fraction + stratum.point[N_STRAINS:].reshape(-1, 2),
     )
