@@ -53,6 +53,17 @@ class NeighbourhoodComponents(Record):
         Variance along y and x of the atoms' independent displacements that their own covariances do not explain.
     length_unit
         "angstrom" or "pixel".
+
+    Examples
+    --------
+    >>> from tusi.structure.neighbourhoods import neighbourhoods
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:8, :8] * 3.0
+    >>> position = np.stack([y.ravel(), x.ravel()], axis=1) + rng.normal(0, 0.05, (64, 2))
+    >>> atoms = Atoms.at(position, length_unit="angstrom")
+    >>> found = principal_components(neighbourhoods(atoms, n_slots=4), atoms, rng=rng, n_components=1)
+    >>> found.component.shape, found.score.shape
+    ((3, 4, 2), (64, 3))
     """
 
     format_name: ClassVar[str] = "neighbourhood-components"

@@ -34,6 +34,11 @@ class CrystallographySettings:
         Most classes that are tried.
     most_rows
         Neighbourhoods that classes are fitted to at most; the others are only classified.
+
+    Examples
+    --------
+    >>> CrystallographySettings(most_classes=4).most_rows
+    3000
     """
 
     n_components: int | None = None
@@ -74,6 +79,17 @@ class LocalCrystallography:
         By how much correlated rows inflate the likelihood ratio of 2, 3, ... classes; it is divided by that.
     components
         The principal components in which the classes were found.
+
+    Examples
+    --------
+    >>> from tusi.structure.neighbourhoods import neighbourhoods
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:8, :8] * 3.0
+    >>> position = np.stack([y.ravel(), x.ravel()], axis=1) + rng.normal(0, 0.05, (64, 2))
+    >>> atoms = Atoms.at(position, length_unit="angstrom")
+    >>> found = local_crystallography(neighbourhoods(atoms, n_slots=4), atoms, rng=rng)
+    >>> found.n_classes, found.label[:3].tolist(), found.mean.shape
+    (1, [0, 0, 0], (1, 4, 2))
     """
 
     centre: Int[np.ndarray, " centre"]

@@ -19,7 +19,20 @@ LONGEST = 2.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NeighbourRule(abc.ABC):
-    """How the neighbours of atoms are chosen; `find_neighbours` applies it to each image and frame by itself."""
+    """How the neighbours of atoms are chosen; `find_neighbours` applies it to each image and frame by itself.
+
+    A rule of one's own is a frozen dataclass with the method `links`.
+
+    Examples
+    --------
+    >>> @dataclasses.dataclass(frozen=True, kw_only=True)
+    ... class NextInTable(NeighbourRule):
+    ...     def links(self, position):
+    ...         return np.stack([np.arange(len(position) - 1), np.arange(1, len(position))], axis=1)
+    >>> graph = find_neighbours(Atoms.at(np.zeros((3, 2)), length_unit="pixel"), rule=NextInTable())
+    >>> graph.rule, graph.degree.tolist()
+    ('NextInTable()', [1, 1, 0])
+    """
 
     @abc.abstractmethod
     def links(self, position: Float[np.ndarray, "atom 2"]) -> Int[np.ndarray, "link 2"]:
