@@ -1,7 +1,7 @@
 """Are the phases of an image counted rightly, do abundances and intervals hold, and how good are they at interfaces?
 
-Images of one, two or three crystals side by side. The test marked `science` writes a table; each row is written as
-soon as it is known. The small version runs always.
+Images of one, two or three crystals side by side. The test marked `science` writes a table; each row is written as soon
+as it is known. The small version runs always.
 """
 
 import os
@@ -88,12 +88,12 @@ def test_number_and_abundances():
     lines = [
         "# Phases of images: their number, abundances and intervals",
         "",
-        "Images of 384 x 384 pixels in irregular domains: a square crystal, beside it a hexagonal one, and third the square",
-        "one with its columns in pairs, whose spots include all of the square one's. SNR: variance of the noise-free image",
-        f"over variance of the noise. Windows of 48 x 48 pixels (six periods of the square crystal), every 24; {N_IMAGES[10]}",
-        f"images a row with SNR 10, {N_OTHERS} in the others. Truth of a window: share of each phase, pixels weighted by the",
-        f"squared window function. Inside: all pixels of one phase. Interface: more than {MIXED:.0%} of another. Intervals",
-        "have 90 %. Told apart: windows over an interface that are reported as mixed or unexplained.",
+        "Images of 384 x 384 pixels in irregular domains: a square crystal, beside it a hexagonal one, and third the",
+        "square one with its columns in pairs, whose spots include all of the square one's. SNR: variance of the image",
+        "without noise over variance of the noise. Windows of 48 x 48 pixels (six periods of the square crystal), every 24;",
+        f"{N_IMAGES[10]} images a row with SNR 10, {N_OTHERS} in the others. Truth of a window: share of each phase, pixels",
+        f"weighted by the squared window function. Inside: all pixels of one phase. Interface: more than {MIXED:.0%} of",
+        "another. Intervals have 90 %. Told apart: windows over an interface that are reported as mixed or unexplained.",
         "",
         "| phases | SNR | right number | windows inside | RMSE inside | covered inside | inside taken for mixed "
         "| RMSE interface | covered interface | told apart | noise / truth |",
@@ -102,12 +102,11 @@ def test_number_and_abundances():
     cells = {}
     for n_phases, snr in CELLS:
         one = cells[n_phases, snr] = cell(n_phases, snr, N_IMAGES.get(snr, N_OTHERS))
-        at_interface = (
-            f"{one['mixed_rmse']:.3f} | {one['mixed_covered']:.3f} | {one['seen_mixed']:.3f}" if n_phases > 1 else "| |"
-        )
+        interface = f"{one['mixed_rmse']:.3f} | {one['mixed_covered']:.3f} | {one['seen_mixed']:.3f}"
         lines.append(
-            f"| {n_phases} | {snr} | {one['right']:.3f} | {one['n_windows']} | {one['rmse']:.4f} |
-            {one['covered']:.3f} " f"| {one['false_mixed']:.3f} | {at_interface} | {one['noise']:.3f} |"
+            f"| {n_phases} | {snr} | {one['right']:.3f} | {one['n_windows']} | {one['rmse']:.4f} "
+            f"| {one['covered']:.3f} | {one['false_mixed']:.3f} | {interface if n_phases > 1 else '- | - | -'} "
+            f"| {one['noise']:.3f} |"
         )
         TABLES.mkdir(parents=True, exist_ok=True)
         (TABLES / "unmixing.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

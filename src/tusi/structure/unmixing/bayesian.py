@@ -14,7 +14,7 @@ from tusi.structure.unmixing.posterior import abundance_posterior
 from tusi.structure.unmixing.selection import select_number
 from tusi.structure.unmixing.vertices import checked_data
 
-_MISFIT = 1e-6
+_MISFIT, _NEARLY_PURE = 1e-6, 0.95
 _LEAST_WINDOWS = 8
 
 MIXED, UNEXPLAINED = -1, -2
@@ -188,7 +188,9 @@ def unmix_bayesian(
     at_vertex = fit.place[:, : fit.n_vertices]
     pure = at_vertex.sum(axis=1)
     inside = np.where(pure >= 0.5, at_vertex.argmax(axis=1), MIXED)
-    inside[(misfit < _MISFIT) & (pure < 0.5) | (fit.place[:, -1] > 0.5)] = UNEXPLAINED
+    alone = (fit.place[:, -1] > 0.5) & (posterior.best.max(axis=1) > _NEARLY_PURE)
+    inside[alone] = posterior.best[alone].argmax(axis=1)
+    inside[(misfit < _MISFIT) & (pure < 0.5)] = UNEXPLAINED
     return BayesianMixture(
         end_member=unit * fit.end_member,
         end_member_error=unit * np.sqrt(shared / fit.precision),

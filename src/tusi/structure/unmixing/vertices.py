@@ -1,5 +1,6 @@
 """N-FINDR: the windows that span the largest simplex."""
 
+import numba
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -82,21 +83,7 @@ def grow_simplex(
     >>> grow_simplex(np.array([[0.0], [3.0], [1.0], [-2.0]]), np.array([0, 2])).tolist()
     [3, 1]
     """
-    chosen = start.copy()
-    lifted = np.vstack([np.ones(len(reduced)), reduced.T])
-    simplex = lifted[:, chosen].copy()
-    largest = 0.0
-    for _ in range(_MOST_SWEEPS):
-        before = largest
-        for k in range(len(chosen)):
-            volume = np.abs(_cofactors(simplex, k) @ lifted)
-            farthest = int(volume.argmax())
-            if volume[farthest] > largest * (1.0 + 1e-12):
-                largest, chosen[k] = float(volume[farthest]), farthest
-                simplex[:, k] = lifted[:, farthest]
-        if largest <= before:
-            break
-    return chosen
+    return _grow(np.ascontiguousarray(reduced, dtype=np.float64), np.array(start, dtype=np.int64))
 
 
 def principal_coordinates(
@@ -139,13 +126,68 @@ def checked_data(data: np.ndarray, n_components: int) -> Float[np.ndarray, "wind
     return values
 
 
-def _cofactors(simplex: Float[np.ndarray, "end_member end_member"], column: int) -> Float[np.ndarray, " end_member"]:
+@numba.njit(cache=True, nogil=True)
+def _grow(reduced: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Replace each vertex by the window of the largest volume until no replacement is larger."""
+    size = len(chosen)
+    simplex = np.ones((size, size))
+    for k in range(size):
+        simplex[1:, k] = reduced[chosen[k]]
+    largest = 0.0
+    for _ in range(_MOST_SWEEPS):
+        before = largest
+        for k in range(size):
+            cofactor = _cofactors(simplex, k)
+            farthest, volume = -1, largest * (1.0 + 1e-12)
+            for i in range(len(reduced)):
+                value = cofactor[0]
+                for c in range(size - 1):
+                    value += cofactor[c + 1] * reduced[i, c]
+                if abs(value) > volume:
+                    farthest, volume = i, abs(value)
+            if farthest >= 0:
+                largest, chosen[k] = volume, farthest
+                simplex[1:, k] = reduced[farthest]
+        if largest <= before:
+            break
+    return chosen
+
+
+@numba.njit(cache=True, nogil=True)
+def _cofactors(simplex: np.ndarray, column: int) -> np.ndarray:
     """Return the cofactors of one column: the determinant is their product with it."""
-    others = np.delete(simplex, column, axis=1)
     size = len(simplex)
-    rows = np.array([[r for r in range(size) if r != left] for left in range(size)])
-    sign = (-1.0) ** (np.arange(size) + column)
-    return sign * np.linalg.det(others[rows])
+    result = np.empty(size)
+    minor = np.empty((size - 1, size - 1))
+    for left in range(size):
+        for r in range(size - 1):
+            for c in range(size - 1):
+                minor[r, c] = simplex[r + (r >= left), c + (c >= column)]
+        result[left] = (-1.0) ** (left + column) * _determinant(minor)
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
+def _determinant(matrix: np.ndarray) -> float:
+    """Return the determinant by elimination with pivots; the matrix is used up."""
+    n, result = len(matrix), 1.0
+    for c in range(n):
+        pivot = c
+        for r in range(c + 1, n):
+            if abs(matrix[r, c]) > abs(matrix[pivot, c]):
+                pivot = r
+        if matrix[pivot, c] == 0.0:
+            return 0.0
+        if pivot != c:
+            result = -result
+            for k in range(n):
+                matrix[c, k], matrix[pivot, k] = matrix[pivot, k], matrix[c, k]
+        result *= matrix[c, c]
+        for r in range(c + 1, n):
+            factor = matrix[r, c] / matrix[c, c]
+            for k in range(c, n):
+                matrix[r, k] -= factor * matrix[c, k]
+    return result
 
 
 def _start(reduced: Float[np.ndarray, "window component"], rng: np.random.Generator | None) -> np.ndarray:
