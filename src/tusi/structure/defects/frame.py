@@ -83,9 +83,17 @@ class CrystalFrame:
         self, place: Float[np.ndarray, "place 2"], *, leave_out: Int[np.ndarray, " place"] | None = None
     ) -> Complex[np.ndarray, "place 2"]:
         """Return the local mean of both waves at each place; zero where no atom is near."""
+        return self.wave_and_share(place, leave_out=leave_out)[0]
+
+    def wave_and_share(
+        self, place: Float[np.ndarray, "place 2"], *, leave_out: Int[np.ndarray, " place"] | None = None
+    ) -> tuple[Complex[np.ndarray, "place 2"], Float[np.ndarray, " place"]]:
+        """Return the waves, and what share of one atom's variance the sites that they tell have; infinite for none."""
         weight = self.weights(place, leave_out=leave_out)
-        total = np.asarray(weight.sum(axis=1))
-        return (weight @ self.phasor) / np.maximum(total, 1e-150)
+        total = np.asarray(weight.sum(axis=1)).ravel()
+        squares = np.asarray(weight.multiply(weight).sum(axis=1)).ravel()
+        safe = np.maximum(total, 1e-150)
+        return (weight @ self.phasor) / safe[:, None], np.where(total > 0, squares / safe**2, np.inf)
 
     def miss(
         self, place: Float[np.ndarray, "place 2"], wave: Complex[np.ndarray, "place 2"]
@@ -190,12 +198,10 @@ def scatter_of(frame: CrystalFrame) -> float:
     frame
         The crystal.
     """
-    weight = frame.weights(frame.position, leave_out=np.arange(len(frame.position)))
-    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-150)
-    missed, _ = frame.miss(frame.position, (weight @ frame.phasor) / total[:, None])
-    inflation = 1 + np.asarray(weight.multiply(weight).sum(axis=1)).ravel() / total**2
-    square = (missed**2).sum(axis=1) / inflation
-    square = square[(square < (0.5 * frame.site_spacing) ** 2) & (total > 1.0)]
+    wave, share = frame.wave_and_share(frame.position, leave_out=np.arange(len(frame.position)))
+    missed, _ = frame.miss(frame.position, wave)
+    square = (missed**2).sum(axis=1) / (1 + share)
+    square = square[(square < (0.5 * frame.site_spacing) ** 2) & (share < 0.5)]
     least = 1e-3 * frame.spacing
     return max(float(np.sqrt(np.median(square) / (2 * np.log(2)))), least) if len(square) else least
 

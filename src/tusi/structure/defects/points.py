@@ -73,7 +73,7 @@ def claim_sites(
     avoid
         Places near which sites are not judged: cores of dislocations and boundaries.
     """
-    wave = frame.wave(frame.position, leave_out=np.arange(len(frame.atom)))
+    wave, share = frame.wave_and_share(frame.position, leave_out=np.arange(len(frame.atom)))
     missed, _ = frame.miss(frame.position, wave)
     judged = (np.abs(wave) > LEAST_COHERENCE).all(axis=1)
     judged &= inside_hull(frame.position, frame.position, reach=1.6 * frame.spacing)
@@ -88,7 +88,8 @@ def claim_sites(
     # Either the atom itself was displaced from the empty site, or the one that has its site and gives it back to it.
     exchanged = _square(frame.position[other] - away) + square - square[other]
     square = np.where(extra, np.minimum(_square(frame.position - away), exchanged), square)
-    density = np.exp(-0.5 * square / scatter**2) / (2 * np.pi * scatter**2)
+    variance = scatter**2 * (1 + np.minimum(share, 1.0))
+    density = np.exp(-0.5 * square / variance) / (2 * np.pi * variance)
     return SiteClaims(
         site=np.where(np.isfinite(away), away, np.nan),
         missed=missed,
@@ -182,9 +183,7 @@ def find_vacancies(
     known = (np.abs(wave) > LEAST_COHERENCE).all(axis=1) & _far(site, avoid, 2.0 * frame.spacing)
     known &= inside_hull(site, frame.position, reach=1.6 * frame.spacing)
     tree = cKDTree(frame.position)
-    weight = frame.weights(site)
-    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-150)
-    variance = scatter**2 * np.asarray(weight.multiply(weight).sum(axis=1)).ravel() / total**2
+    variance = scatter**2 * np.minimum(frame.wave_and_share(site)[1], 1.0)
     return [
         Defect(
             kind=DefectKind.VACANCY,
