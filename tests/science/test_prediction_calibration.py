@@ -313,7 +313,7 @@ def test_predictive_p_values_are_uniform():
 def test_bands_of_known_couplings_from_short_chains_hold_the_exact_transition():
     critical = 0.4 * SQUARE_TC
     bands = [
-        known_bands(SQUARE, coupling, critical, n_worlds=3, seed=7, n_samples=100, sizes=(6, 10))
+        known_bands(SQUARE, coupling, critical, n_worlds=2, seed=7, n_samples=100, sizes=(6, 10))
         for coupling in (0.4, -0.4)
     ]
     pulls = (np.mean(bands, axis=2) - critical) / np.diff(bands)[..., 0] * 3.92

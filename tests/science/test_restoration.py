@@ -72,12 +72,12 @@ def test_what_is_left_is_noise_and_as_large_as_stated():
         "# What restoration leaves",
         "",
         f"{N_ATOMS} atoms or more a row from simulated frames of 256 x 256 pixels, square lattice (16 px, width 2.5 px)",
-        "where not named. Stacks: smooth distortion 1 px, jumps 4 px; errors against the mean of all frames. Pairs: 0 and",
-        "90 degrees, drift (4, -3) px a frame, wandering 1 px; errors against the specimen. Bound: Cramer-Rao for the",
-        "summed dose, without jitter. 95 % intervals; replicas with an error above 1 px are failures, and are left in",
+        "where not named. Stacks: smooth distortion 1 px, jumps 4 px; errors against the mean of all frames. Pairs:",
+        "0 and 90 degrees, drift (4, -3) px a frame, wandering 1 px; errors against the specimen. Bound: Cramer-Rao for",
+        "the summed dose, without jitter. 95 % intervals; replicas with an error above 1 px are failures, and are left in",
         "the count of failures alone.",
         "",
-        "| cell | atoms | bound, px | rms y, px | rms x, px | rms / bound | covered y | covered x | failed | CPU-s each |",
+        "| cell | atoms | bound, px | rms y, px | rms x, px | rms / bound | covered y | covered x | failed | CPU-s |",
         "|" + " --- |" * 10,
     ]
     worst, covered = 0.0, []

@@ -377,3 +377,26 @@ def test_impossible_recipes_are_refused():
         simulate_defects(CrystalRecipe(cell="kagome"), rng=rng)
     with pytest.raises(InputError, match="room for 500"):
         simulate_defects(CrystalRecipe(vacancies=500), rng=rng)
+
+
+def test_every_kind_is_drawn_and_named():
+    from tusi.plot import new_figure
+    from tusi.plot.defects import draw_defects, draw_patch
+
+    rows = [
+        Defect(kind=kind, position=np.array([5.0, 5.0]), covariance=np.eye(2), probability=0.8, steps=(1, 0),
+               vector=(0.0, 3.0), misorientation=5.0 if kind == DefectKind.GRAIN_BOUNDARY else np.nan,
+               segments=np.array([[[0.0, 5.0], [10.0, 5.0]]]) if kind.is_boundary else np.empty((0, 2, 2)))
+        for kind in DefectKind
+    ]  # fmt: skip
+    axes = new_figure(4, 4).add_subplot()
+    draw_defects(axes, Defects.of(rows, length_unit="angstrom"), radius=1.0)
+    drawn = {artist.get_gid() for artist in axes.collections}
+    assert {"vacancy", "substitution", "interstitial", "grain_boundary", "antiphase_boundary"} <= drawn
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == [f"{kind.title}: 1" for kind in DefectKind]
+    assert draw_patch(new_figure(2, 2).add_subplot(), patches_of("vacancy", 1)[0]).get_title() == "vacancy 0"
+    empty = new_figure(2, 2).add_subplot()
+    draw_defects(empty, Defects.of([], length_unit="angstrom"), radius=1.0)
+    assert empty.get_legend() is None

@@ -170,8 +170,8 @@ def simulate_stack(recipe: StackRecipe, *, rng: np.random.Generator) -> Simulate
     """Simulate the frames of a recipe.
 
     Every pixel is evaluated where drift, distortion and jitter put the probe, and its count is Poisson. Drift goes on
-    from frame to frame without a pause; the reference is what the specimen shows in the middle of the series. Wandering,
-    distortion, jumps and jitter are drawn anew for each frame.
+    from frame to frame without a pause; the reference is what the specimen shows in the middle of the series.
+    Wandering, distortion, jumps and jitter are drawn anew for each frame.
 
     Parameters
     ----------
@@ -269,7 +269,7 @@ def _expected(
     """Return the mean number of electrons in each pixel of one frame."""
     motion, row_shift, turn = scan
     centre = 0.5 * (np.array(recipe.shape) - 1)
-    pixel = np.stack(np.mgrid[: recipe.shape[0], : recipe.shape[1]], axis=-1).astype(np.float64)
+    pixel = np.moveaxis(np.indices(recipe.shape, dtype=np.float64), 0, -1)
     jittered = pixel - centre
     jittered[..., 1] += row_shift[:, None]
     place = np.moveaxis(jittered @ turn.T + centre + motion.on_grid(), -1, 0)

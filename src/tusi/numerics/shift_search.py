@@ -142,7 +142,7 @@ class ShiftSearch:
         phase_x = np.exp(-2j * np.pi * np.fft.rfftfreq(n_x) * shift[1])
         return transform * (phase_y[:, None] * phase_x).astype(np.complex64)
 
-    def find(self, moving: np.ndarray, fixed: np.ndarray, overlap: np.ndarray) -> tuple[Float[np.ndarray, " 2"], float]:
+    def find(self, moving: np.ndarray, fixed: np.ndarray, overlap: np.ndarray) -> FoundShift:
         """Return by how much an image must be moved to show what others show, and the evidence that it then does.
 
         With n values in common and a positive correlation r the log likelihood ratio is -n/2 log(1 - r^2). Shifts are

@@ -4,14 +4,19 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "Exposure": "exposure",
     "FrameFlag": "displacement",
     "NonRigid": "strategies",
     "Restoration": "result",
     "Rigid": "strategies",
+    "RowJitter": "row_jitter",
     "ScanDisplacement": "displacement",
     "ScanDrift": "strategies",
     "correct_scan_pair": "pairs",
+    "estimate_exposure": "exposure",
+    "estimate_row_jitter": "row_jitter",
     "register_stack": "stacks",
+    "restore_frames": "resampling",
     "stack_frames": "frames",
 }
 

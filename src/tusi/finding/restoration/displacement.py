@@ -43,8 +43,8 @@ def turn_of(angle: float) -> Float[np.ndarray, "2 2"]:
 class ScanDisplacement(Record):
     """Displacement of every pixel of every frame, as coefficients of splines and a shift of each row.
 
-    The pixel p = (row, column) of a frame shows the reference's point `turn (p - c) + c + d(p) + row_shift e`, where c is
-    the middle of the image, `turn` the rotation by the scan angle, d the splines, and e the fast axis; in pixels.
+    The pixel p = (row, column) of a frame shows the reference's point `turn (p - c) + c + d(p) + row_shift e`, where c
+    is the middle of the image, `turn` the rotation by the scan angle, d the splines, and e the fast axis; in pixels.
 
     Attributes
     ----------

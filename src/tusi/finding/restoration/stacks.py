@@ -32,9 +32,9 @@ def register_stack(
 
     Whole-frame shifts come first: each frame is put where it agrees best with all the others, so that a neighbour that
     looks alike a lattice vector away does not decide. Displacements are then refined by least squares on the
-    intensities under the noise model, each frame against the mean of all: a smooth field of cubic splines, and the shift
-    of every row along the fast axis; how large both are is learned from all frames (empirical Bayes). Frames may differ
-    in dose and background. A Dask-backed movie is read chunk by chunk, several times.
+    intensities under the noise model, each frame against the mean of all: a smooth field of cubic splines, and the
+    shift of every row along the fast axis; how large both are is learned from all frames (empirical Bayes). Frames may
+    differ in dose and background. A Dask-backed movie is read chunk by chunk, several times.
 
     Frames are compared with each other only. What they have in common - a scan distortion that repeats in every frame,
     drift within the frames - stays in the mean image, as it does in any single frame, which cannot tell strain from
