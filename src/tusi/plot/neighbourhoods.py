@@ -10,7 +10,8 @@ from tusi.plot.canvas import bare, tidy
 from tusi.plot.palette import CLASSES, INK, RULE, SOFT
 from tusi.structure.neighbourhoods import LocalCrystallography
 
-_COLOURS = (*CLASSES, "#3a9a8f", "#c05a7e", "#6b6f2f")
+_MORE = "#3a9a8f #c05a7e #6b6f2f #8a5a3c #2b4a6f #d99ac5 #7fb8d6 #a8c66c #6a3d7c #e8b04a #4d4d4d"
+_COLOURS = (*CLASSES, *_MORE.split())
 _ELLIPSE = 2.4477
 """Half-axes of the ellipse that holds 95 of 100 neighbours, in standard deviations along them."""
 
