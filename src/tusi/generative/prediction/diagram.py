@@ -216,17 +216,7 @@ def phase_diagram(
     for level in conditions.levels:
         conditions.shift(posterior.model, level)
     draws = posterior.sample(plan.n_draws, rng=rng)
-    simulator = Simulator(
-        posterior=posterior,
-        conditions=conditions,
-        sampling=SamplingPlan(
-            n_samples=plan.n_samples, n_chains=plan.n_chains, burn_in=plan.burn_in, spacing=plan.spacing,
-            keep_species=True,
-        ),
-        sampler=plan.sampler,
-        executor=executor or SerialExecutor(),
-        progress=progress,
-    )  # fmt: skip
+    simulator = _simulator(posterior, conditions, plan=plan, executor=executor, progress=progress)
     order = plan.order or _find_order(simulator, rng)
     sizes = tuple(dict.fromkeys(-(-size // order.period) * order.period for size in plan.sizes))
     notes = [] if sizes == plan.sizes else [f"sizes rounded up to multiples of {order.period}, the period of the order"]
@@ -274,6 +264,25 @@ def phase_diagram(
         draw=draws,
         draw_value=each,
     )
+
+
+def _simulator(
+    posterior: FittedModel,
+    conditions: Conditions,
+    *,
+    plan: DiagramPlan,
+    executor: Executor | None,
+    progress: Progress | None,
+) -> Simulator:
+    """Return what all simulations have in common."""
+    sampling = SamplingPlan(
+        n_samples=plan.n_samples, n_chains=plan.n_chains, burn_in=plan.burn_in, spacing=plan.spacing,
+        keep_species=True,
+    )  # fmt: skip
+    return Simulator(
+        posterior=posterior, conditions=conditions, sampling=sampling, sampler=plan.sampler,
+        executor=executor or SerialExecutor(), progress=progress,
+    )  # fmt: skip
 
 
 def _pools(

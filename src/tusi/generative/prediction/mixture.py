@@ -151,7 +151,7 @@ def _first_free_energies(nodes: np.ndarray, statistics: Sequence[np.ndarray]) ->
     free, known = np.zeros(len(nodes)), [0]
     while len(known) < len(nodes):
         left = np.setdiff1d(np.arange(len(nodes)), known)
-        i, j = np.unravel_index(apart[np.ix_(known, left)].argmin(), (len(known), len(left)))
+        i, j = np.unravel_index(apart[known][:, left].argmin(), (len(known), len(left)))
         here, there = known[int(i)], int(left[j])
         free[there] = free[here] + (nodes[there] - nodes[here]) @ (means[there] + means[here]) / 2.0
         known.append(there)

@@ -148,8 +148,9 @@ def find_transition(
     if not 0 <= level < len(diagram.level):
         raise InputError("level", expected=f"a number below {len(diagram.level)}", got=str(level))
     find = _crossings if method == "Binder crossing" else _peaks
+    named: str = method
     if find is _crossings and COEXISTING[0] in diagram.observables:
-        find, method = _coexistence, "coexistence curve"
+        find, named = _coexistence, "coexistence curve"
     draws, central, drifts, reason = find(diagram, level, exponent)
     found = np.isfinite(draws)
     low, high = diagram.temperature[0], diagram.temperature[-1]
@@ -167,7 +168,7 @@ def find_transition(
         below, above = np.hypot(ends - value, 1.96 * allowance)
         interval = (float(value - below), float(value + above))
     return Transition(
-        method=method,
+        method=named,
         resolved=resolved,
         reason=reason,
         unit=diagram.temperature_unit,
@@ -245,7 +246,7 @@ def _crossings(
         return nothing, np.nan, nothing, reason
     start = above[-1]
     stop = start + int(np.argmax(excess[start:] < -SIGNIFICANT))
-    centre = _nearest_zero(temperature, difference, 0.5 * (temperature[start] + temperature[stop]))
+    centre = _nearest_zero(temperature, difference, float(temperature[start] + temperature[stop]) / 2.0)
     draws = np.array([_zero_of_draw(temperature, row, centre) for row in every[-1] - every[-2]])
     near = slice(max(start - 1, 0), stop + 2)
     slope = np.polyfit(temperature[near], difference[near], 1)[0]
