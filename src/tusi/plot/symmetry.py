@@ -98,7 +98,9 @@ def draw_symmetry_map(axes: Axes, table: Descriptors, *, group: str | None = Non
 
 
 def draw_window_sizes(axes: Axes, sizes: WindowSizes) -> Axes:
-    """Draw the expected log odds of the true group against each rival over the number of cells of the window.
+    """Draw the expected log odds of the true group against its closest rivals over the number of cells of the window.
+
+    In the band odds are below 20 to 1.
 
     Parameters
     ----------
@@ -112,14 +114,17 @@ def draw_window_sizes(axes: Axes, sizes: WindowSizes) -> Axes:
     matplotlib.axes.Axes
         `axes`.
     """
-    for number, (rival, odds) in enumerate(zip(sizes.rivals, sizes.log_odds.T, strict=True)):
-        colour = GROUP_COLOURS[number % len(GROUP_COLOURS)]
-        axes.plot(sizes.n_cells, odds, color=colour, linewidth=1.4, marker="o", markersize=3, label=f"against {rival}")
+    closest = np.argsort(sizes.log_odds.min(axis=0), kind="stable")[: len(GROUP_COLOURS)]
+    for colour, k in zip(GROUP_COLOURS, closest, strict=False):
+        label = f"against {sizes.rivals[k]}"
+        axes.plot(
+            sizes.n_cells, sizes.log_odds[:, k], color=colour, linewidth=1.4, marker="o", markersize=3, label=label
+        )
     axes.axhline(0.0, color=SOFT, linewidth=0.7)
     axes.axhspan(-DECISIVE, DECISIVE, color=RULE, alpha=0.5, linewidth=0)
     axes.set_xscale("log")
     axes.set_yscale("symlog", linthresh=10)
     axes.set_xlabel("cells in the window")
     axes.set_ylabel(f"expected log odds of {sizes.group}")
-    axes.legend(frameon=False, loc="upper left", labelcolor=INK)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), labelcolor=INK)
     return tidy(axes, grid="y")

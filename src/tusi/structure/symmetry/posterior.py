@@ -140,7 +140,7 @@ def infer_symmetry(cell: MeanCell, *, prior: SymmetryPrior | None = None) -> Sym
         smaller += weight * (symmetry.n_translations > 1)
     return SymmetryPosterior(
         probability=np.clip(probability, 0.0, 1.0),
-        prior=group_prior(prior, len(cell)),
+        prior=group_prior(prior, len(cell), n_species=max(len(cell.species), 1)),
         site_probability=np.clip(sites, 0.0, 1.0),
         smaller_cell=float(smaller),
     )

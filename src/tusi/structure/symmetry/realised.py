@@ -13,7 +13,7 @@ from tusi.structure.symmetry.prior import SymmetryPrior
 from tusi.structure.symmetry.strata import Stratum
 from tusi.structure.symmetry.structures import CrystalStructure, distort, draw_parent, group_of, site_groups_of
 
-_EXAMPLES = 3
+N_EXAMPLES = 6
 """Structures drawn for each group to see which symmetry its structures have."""
 
 
@@ -54,31 +54,36 @@ def realised_symmetry(stratum: Stratum, cell: MeanCell, species: Int[np.ndarray,
     )
 
 
-@functools.lru_cache(maxsize=64)
-def _group_prior(prior: SymmetryPrior, n_atoms: int) -> tuple[float, ...]:
-    rng = np.random.default_rng(11)
-    probability = dict.fromkeys(PLANE_GROUPS, 0.0)
-    for name, weight in prior.of_parents(n_atoms).items():
-        for _ in range(_EXAMPLES if prior.positions == "any" else 1):
-            share = weight / (_EXAMPLES if prior.positions == "any" else 1)
-            structure, made_with = draw_parent(plane_group(name), n_atoms, prior=prior, rng=rng)
-            broken = prior.broken if len(made_with) > 1 else 0.0
-            probability[structure.group] += share * (1 - broken)
-            members = subgroups(product_table(made_with))[:-1] if broken else ()
-            for group in members:
-                kept = distort(structure, made_with[group], scale=0.03 * structure.side, rng=rng)
-                probability[kept.group] += share * broken / len(members)
-    return tuple(probability.values())
-
-
-def group_prior(prior: SymmetryPrior, n_atoms: int) -> Float[np.ndarray, " group"]:
+def group_prior(prior: SymmetryPrior, n_atoms: int, *, n_species: int = 1) -> Float[np.ndarray, " group"]:
     """Return the prior probability of each plane group as the exact group of a structure.
+
+    A few structures are drawn for each parent; all of their subgroups count.
 
     Parameters
     ----------
     prior
         The law that structures come from.
     n_atoms
-        Atoms in the cell, taken to be of one species.
+        Atoms in the cell.
+    n_species
+        Species, each as likely for an orbit.
     """
-    return np.array(_group_prior(prior, n_atoms))
+    return np.array(_group_prior(prior, n_atoms, n_species))
+
+
+@functools.lru_cache(maxsize=64)
+def _group_prior(prior: SymmetryPrior, n_atoms: int, n_species: int) -> tuple[float, ...]:
+    rng = np.random.default_rng(11)
+    probability = dict.fromkeys(PLANE_GROUPS, 0.0)
+    n_examples = 1 if prior.positions == "general" and n_species == 1 else N_EXAMPLES
+    for name, weight in prior.of_parents(n_atoms).items():
+        group, share = plane_group(name), weight / n_examples
+        for _ in range(n_examples):
+            structure, made_with = draw_parent(group, n_atoms, prior=prior, n_species=n_species, rng=rng)
+            broken = prior.broken if len(made_with) > 1 else 0.0
+            probability[structure.group] += share * (1 - broken)
+            members = subgroups(product_table(made_with))[:-1] if broken else ()
+            for kept in members:
+                example = distort(structure, made_with[kept], scale=0.03 * structure.side, rng=rng)
+                probability[example.group] += share * broken / len(members)
+    return tuple(probability.values())
