@@ -202,6 +202,18 @@ def test_orders_are_found_by_their_wave():
         structure_factor(np.zeros((1, 9), dtype=np.int8), window_sites(SQUARE, (3, 3)), n_species=2)
 
 
+def test_species_that_do_not_order_are_left_out():
+    """Spins -1, 0, +1: zeros that outnumber the others are no order."""
+    rng, sites = np.random.default_rng(6), periodic_sites(SQUARE, (6, 6))
+    sign, zero = rng.integers(0, 2, (80, 1)) * 2, rng.random((80, 36)) < 0.6
+    order = find_order(np.where(zero, 1, sign), sites, n_species=3)
+    random = np.where(rng.random((400, 36)) < 0.6, 1, 2 * rng.integers(0, 2, (400, 36)))
+    assert order.measure(random, sites, n_species=3).mean() < 0.15
+    assert order.measure(np.full((1, 36), 2), sites, n_species=3)[0] > 0.9
+    equal = np.repeat(rng.integers(0, 3, (200, 1)), 36, axis=1)
+    assert find_order(equal, sites, n_species=3) == UniformOrder()
+
+
 def test_uniform_order_treats_all_species_alike():
     sites = periodic_sites(SQUARE, (3, 3))
     equal = np.arange(9).reshape(1, 9) % 3

@@ -14,6 +14,9 @@ from tusi.generative.lattice.symmetry import operations
 ALIKE = 0.7
 """Share of the strongest wave's intensity from which another one at the same wave vector belongs to the order too."""
 
+EQUIVALENT = 0.4
+"""Share of the strongest uniform fluctuation from which another one says that all species are equivalent."""
+
 
 class OrderParameter(abc.ABC):
     """A vector that is linear in the arrangement; its length is the order parameter."""
@@ -199,7 +202,8 @@ def find_order(
     shape = np.array(sites.period)
     if not any(best):
         leading = mode[best][:, -1].reshape(sites.crystal.n_basis, n_species)
-        if np.allclose(leading, leading.mean(axis=0), atol=0.2 * np.abs(leading).max()):
+        several = n_species == 2 or size[best][-2] >= EQUIVALENT * size[best][-1]
+        if several and np.allclose(leading, leading.mean(axis=0), atol=0.2 * np.abs(leading).max()):
             return UniformOrder()
     if conserved and any(best) and np.minimum(best, shape - np.array(best)).max() <= 1:
         return SeparationOrder()
