@@ -40,6 +40,9 @@ def analyze(
         float | None, typer.Option(help="Temperature in K at which the order froze in; without it energies are in kT.")
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Path of the image inside a file that holds several.")] = None,
+    structure: Annotated[
+        bool, typer.Option(help="Describe local structure too: strain, chains, classes, defects, modes.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
         "analysis.h5"
@@ -62,14 +65,15 @@ def analyze(
     from tusi.study import AnalysisOptions, Region
 
     options = AnalysisOptions(
-        species=_listed(species) or None,
+        species=listed(species) or None,
         regions=tuple(Region.parse(text) for text in region or ()),
         pixel_size=pixel_size,
         lattice_constant=lattice_constant,
-        models=_listed(models),
+        models=listed(models),
         temperature=temperature,
         seed=seed,
         dataset=dataset,
+        structure=structure,
     )
     run_analysis(images, options=options, out=out, workers=workers, scheduler=scheduler)
 
@@ -130,6 +134,6 @@ def result_path(out: Path) -> Path:
     return out
 
 
-def _listed(text: str | None) -> tuple[str, ...]:
+def listed(text: str | None) -> tuple[str, ...]:
     """Split at commas."""
     return tuple(part.strip() for part in text.split(",")) if text else ()

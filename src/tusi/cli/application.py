@@ -18,6 +18,8 @@ from tusi.cli.info import info
 from tusi.cli.phase_diagram import phase_diagram
 from tusi.cli.report import report
 from tusi.cli.simulate import simulate
+from tusi.cli.structure import structure
+from tusi.cli.unmix import unmix
 from tusi.errors import InputError
 
 app = typer.Typer(
@@ -28,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, fit_hamiltonian, phase_diagram, simulate, report, info, demo):
+for command in (analyze, structure, unmix, fit_hamiltonian, phase_diagram, simulate, report, info, demo):
     app.command(no_args_is_help=command not in (demo, simulate))(command)
 
 

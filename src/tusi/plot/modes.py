@@ -96,7 +96,7 @@ def draw_mode_split(axes: Axes, split: ModeSplit, *, number: int = 0) -> Axes:
     axes.set_xlabel(f"{split.species} among the neighbours")
     axes.set_ylabel(f"score of mode {number + 1}")
     axes.set_title(
-        f"means p = {split.p_mean[number]:.2g}, spreads p = {split.p_spread[number]:.2g}", fontsize=8.5, color=INK
+        f"p = {split.p_mean[number]:.2g} (means), {split.p_spread[number]:.2g} (spreads)", fontsize=7.5, color=INK
     )
     return tidy(axes)
 

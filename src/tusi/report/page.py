@@ -11,6 +11,7 @@ from tusi.report.mathematics import subscripted, typeset
 from tusi.report.models import cluster_section, coupling_section, table_section
 from tusi.report.numbers import whole, with_error
 from tusi.report.references import citation
+from tusi.report.structure import mode_section, structure_section
 from tusi.report.summary import summary_rows
 from tusi.study import Analysis
 
@@ -76,6 +77,9 @@ def _sections(analysis: Analysis) -> list[Section]:
         sections.append(("intensities", "Intensities", intensity_section(analysis)))
     if any(image.lattice is not None for image in analysis.images):
         sections.append(("lattice", "Lattice", lattice_section(analysis)))
+    if analysis.structure is not None and analysis.structure.images:
+        sections.append(("structure", "Local structure", structure_section(analysis.structure)))
+        sections.append(("modes", "Modes", mode_section(analysis.structure)))
     sections += [
         ("warnings", "Warnings", _warnings(analysis)),
         ("made", "How it was made", _made(analysis)),

@@ -11,6 +11,7 @@ from tusi.generative.results import HamiltonianComparison
 from tusi.structure import SpeciesFit
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
+from tusi.study.structure import StructureAnalysis
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,6 +123,8 @@ class Analysis:
         What the caller chose.
     provenance
         How it was made.
+    structure
+        Local structure of the images and what they share; `None` where it was not asked for.
     warnings
         Warnings that concern the analysis as a whole.
     """
@@ -133,6 +136,7 @@ class Analysis:
     options: AnalysisOptions
     provenance: Provenance
     warnings: tuple[str, ...]
+    structure: StructureAnalysis | None = None
 
     def image(self, name: str) -> ImageAnalysis:
         """Return the image of this name.
@@ -149,4 +153,6 @@ class Analysis:
         """The result in words, most important sentence first."""
         if self.comparison is not None:
             return self.comparison.verdict
+        if not self.options.models:
+            return self.structure.verdict if self.structure is not None else ("Nothing was asked.",)
         return ("No lattice model could be tested on these images; the warnings say why.",)

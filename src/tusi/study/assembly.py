@@ -8,7 +8,7 @@ import xarray as xr
 from tusi.data import length_unit_of, pixel_size_of
 from tusi.finding import Finding
 from tusi.study.analysis import ImageAnalysis
-from tusi.study.partial import StepResult
+from tusi.study.capture import StepResult
 from tusi.study.steps import ImageTask, implied_pixel_size
 
 LARGEST_STORED = 4096 * 4096

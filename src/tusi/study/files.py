@@ -17,11 +17,16 @@ from tusi.generative.prediction.forecast import Forecast
 from tusi.generative.results import HamiltonianComparison, HamiltonianFit, NestedTest
 from tusi.generative.sampling import SamplerSettings
 from tusi.structure import SpeciesFit
+from tusi.structure.defects import Defects
+from tusi.structure.modes import ModeSplit, NormalModes
+from tusi.structure.neighbourhoods import LocalCrystallography, NeighbourhoodComponents, Neighbourhoods
+from tusi.structure.order import Dimerised, ShortRangeOrder
 from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
 from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions, ModelFit
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
 from tusi.study.steps import RegisteredAtoms
+from tusi.study.structure import ImageStructure, StructureAnalysis, StructureOptions
 
 CLASSES: dict[str, type] = {
     "analysis": Analysis,
@@ -31,33 +36,44 @@ CLASSES: dict[str, type] = {
     "coupling-estimate": CouplingEstimate,
     "data-to-decide": DataToDecide,
     "decision-target": DecisionTarget,
+    "defects": Defects,
     "descriptors": Descriptors,
+    "dimerised": Dimerised,
     "error-against-sites": ErrorAgainstSites,
     "expected-error": ExpectedError,
     "finding": Finding,
     "fit-examination": FitExamination,
     "fit-settings": FitSettings,
+    "forecast": Forecast,
     "hamiltonian-comparison": HamiltonianComparison,
     "hamiltonian-fit": HamiltonianFit,
     "hamiltonian-settings": HamiltonianSettings,
     "image-analysis": ImageAnalysis,
+    "image-structure": ImageStructure,
     "input-file": InputFile,
-    "forecast": Forecast,
     "inversion": Inversion,
     "inversion-options": InversionOptions,
     "lattice": Lattice,
+    "local-crystallography": LocalCrystallography,
+    "mode-split": ModeSplit,
     "model-fit": ModelFit,
     "neighbor-graph": NeighborGraph,
+    "neighbourhood-components": NeighbourhoodComponents,
+    "neighbourhoods": Neighbourhoods,
     "nested-test": NestedTest,
     "noise-model": NoiseModel,
+    "normal-modes": NormalModes,
     "phase-diagram": PhaseDiagram,
     "provenance": Provenance,
     "region": Region,
     "registered-atoms": RegisteredAtoms,
     "sampler-settings": SamplerSettings,
     "score-test": ScoreTest,
+    "short-range-order": ShortRangeOrder,
     "site-graph": SiteGraph,
     "species-fit": SpeciesFit,
+    "structure-analysis": StructureAnalysis,
+    "structure-options": StructureOptions,
 }
 """Everything that may stand in a result file."""
 

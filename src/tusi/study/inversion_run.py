@@ -32,9 +32,10 @@ from tusi.generative.models import embedding
 from tusi.generative.prediction.forecast import Forecast, leave_one_out
 from tusi.study.analysis import InputFile, Provenance
 from tusi.study.arrangements import read_observations
+from tusi.study.capture import StepResult, captured
 from tusi.study.files import CLASSES
 from tusi.study.inversion import LEVEL, METHODS, Inversion, InversionOptions, ModelFit, model_for
-from tusi.study.partial import PartialFolder, StepResult, captured
+from tusi.study.partial import PartialFolder
 from tusi.study.provenance import describe_inputs, key_of, machine, versions
 
 ESTIMATORS: dict[str, Callable[[], EstimationMethod]] = dict(

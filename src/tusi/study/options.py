@@ -27,13 +27,15 @@ class AnalysisOptions:
     lattice_constant
         Known lattice constant, in angstrom: a check of the pixel size, never a calibration.
     models
-        Names of the lattice models to compare.
+        Names of the lattice models to compare; none leaves Hamiltonians out.
     temperature
         Temperature at which the arrangement froze in, in K; `None` keeps energies in units of kT.
     seed
         Seed of all random streams.
     dataset
         Path of the image inside files that hold several.
+    structure
+        Whether local structure is described: strain, dimerisation, classes of neighbourhoods, defects, modes.
     settings
         How carefully Hamiltonians are compared; `None` takes that stage's defaults. `temperature` here goes first.
     """
@@ -46,6 +48,7 @@ class AnalysisOptions:
     temperature: float | None = None
     seed: int = 0
     dataset: str | None = None
+    structure: bool = True
     settings: HamiltonianSettings | None = None
 
     def __post_init__(self) -> None:
@@ -55,8 +58,8 @@ class AnalysisOptions:
                 raise InputError(name, expected="a positive number", got=str(value))
         if self.seed < 0:
             raise InputError("seed", expected="a whole number >= 0", got=str(self.seed))
-        if not self.models:
-            raise InputError("models", expected=f"at least one of {MODELS}", got="none")
+        if not self.models and not self.structure:
+            raise InputError("models", expected=f"at least one of {MODELS}, or local structure", got="neither")
         for name in self.models:
             model_named(name)
         if self.species is not None:

@@ -5,36 +5,12 @@ A file carries the key of all that its content depends on, so a second run takes
 
 import dataclasses
 import os
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from tusi.data import storage
-from tusi.errors import InputError, TusiError
+from tusi.errors import InputError
+from tusi.study.capture import StepResult
 from tusi.study.files import CLASSES
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class StepResult:
-    """What one step made of one image.
-
-    Attributes
-    ----------
-    value
-        What the step returned; `None` when it failed.
-    error
-        Why it failed, empty when it did not.
-    warnings
-        (category, text) of every warning given meanwhile.
-    """
-
-    value: Any
-    error: str = ""
-    warnings: tuple[tuple[str, str], ...] = ()
-
 
 _CLASSES = {**CLASSES, "step-result": StepResult}
 
@@ -92,15 +68,3 @@ class PartialFolder:
     def _file(self, step: str, number: int, key: str) -> Path:
         assert self.path is not None
         return self.path / f"{step}-{number:03d}-{key[:24]}.step.h5"
-
-
-def captured(function: Callable[..., Any], *arguments: Any) -> StepResult:
-    """Call a function; keep its warnings, and turn a refusal of the data into words."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            value, error = function(*arguments), ""
-        except (TusiError, np.linalg.LinAlgError) as refused:
-            value, error = None, str(refused)
-    said = dict.fromkeys((warning.category.__name__, str(warning.message)) for warning in caught)
-    return StepResult(value=value, error=error, warnings=tuple(said))

@@ -15,12 +15,14 @@ from tusi.generative.comparison import HamiltonianSettings, fit_hamiltonians
 from tusi.generative.results import HamiltonianComparison
 from tusi.study.analysis import Analysis, Provenance
 from tusi.study.assembly import image_analysis
+from tusi.study.capture import StepResult, captured
 from tusi.study.files import load, save
 from tusi.study.options import AnalysisOptions
-from tusi.study.partial import PartialFolder, StepResult, captured
+from tusi.study.partial import PartialFolder
 from tusi.study.provenance import command_of, describe_inputs, key_of, machine, versions
 from tusi.study.regions import check_regions
 from tusi.study.steps import HAMILTONIAN_VERSION, STEPS, ImageTask
+from tusi.study.structure import StructureAnalysis, StructureOptions, pooled_structure
 
 StepProgress = Callable[[str, int, int], None]
 """Called with (what is being done, items done, items in all)."""
@@ -85,7 +87,7 @@ def analyze(
         platform=machine(),
         keys=(
             *((step, task.file.name, key) for task, own in zip(tasks, keys, strict=True) for step, key in own.items()),
-            ("analysis", "", key_of(HAMILTONIAN_VERSION, options, [own["graph"] for own in keys])),
+            ("analysis", "", key_of(HAMILTONIAN_VERSION, options, [(own["graph"], own["structure"]) for own in keys])),
         ),
     )
     if out is not None and (finished := _finished(out, provenance)) is not None:
@@ -93,13 +95,15 @@ def analyze(
     folder = PartialFolder.beside(out)
     run = _Run(tasks=tasks, keys=keys, folder=folder, executor=executor or SerialExecutor(), progress=progress)
     outcomes = run.images()
-    comparison, final = run.hamiltonian(outcomes)
+    comparison, final = run.hamiltonian(outcomes) if options.models else (None, StepResult(value=None))
+    shared = run.structure(outcomes)
     analysis = Analysis(
         images=tuple(image_analysis(task, own) for task, own in zip(tasks, outcomes, strict=True)),
         comparison=comparison,
         options=options,
         provenance=provenance,
         warnings=tuple(text for _, text in final.warnings) + ((final.error,) if final.error else ()),
+        structure=shared,
     )
     if out is not None:
         save(analysis, out, scratch=folder.path)
@@ -181,6 +185,16 @@ class _Run:
             rng=stream(options.seed, _FINAL),
             executor=self.executor,
             progress=self.told("Comparing models", 1),
+        )
+
+    def structure(self, outcomes: list[dict[str, StepResult]]) -> StructureAnalysis | None:
+        """Look for what the neighbourhoods of all images share."""
+        options = self.tasks[0].options
+        if not options.structure:
+            return None
+        described = [own["structure"].value for own in outcomes if "structure" in own]
+        return pooled_structure(
+            [one for one in described if one is not None], options=StructureOptions(seed=options.seed)
         )
 
     def told(self, label: str, n_items: int) -> Callable[[int, int], None] | None:

@@ -54,7 +54,7 @@ def machine() -> str:
 
 def command_of(paths: tuple[str, ...], options: AnalysisOptions) -> str:
     """Return the command line that makes the same result again, whatever the number of workers."""
-    words = ["tusi", "analyze", *paths]
+    words = ["tusi", "analyze" if options.models else "structure", *paths]
     if options.species:
         words += ["--species", ",".join(options.species)]
     for region in options.regions:
@@ -63,8 +63,10 @@ def command_of(paths: tuple[str, ...], options: AnalysisOptions) -> str:
         value = getattr(options, name)
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    if options.models != MODELS:
+    if options.models not in (MODELS, ()):
         words += ["--models", ",".join(options.models)]
+    if not options.structure:
+        words.append("--no-structure")
     words += ["--seed", str(options.seed)]
     return shlex.join(words)
 

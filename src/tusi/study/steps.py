@@ -29,6 +29,7 @@ from tusi.structure import (
 from tusi.study.analysis import InputFile
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region, region_for
+from tusi.study.structure import ImageStructure, StructureOptions, image_structure
 from tusi.units import ANGSTROM
 
 SCALE_TOLERANCE = 0.03
@@ -159,6 +160,19 @@ def _graph(task: ImageTask, registration: RegisteredAtoms, species: SpeciesFit) 
     return dataclasses.replace(site_graph(species.atoms, registration.lattice), name=task.file.name)
 
 
+def _structure(task: ImageTask, registration: RegisteredAtoms, species: SpeciesFit) -> ImageStructure | None:
+    """Describe the surroundings of every site."""
+    if not task.options.structure:
+        return None
+    return image_structure(
+        species.atoms,
+        registration.lattice,
+        name=task.file.name,
+        number=task.number,
+        options=StructureOptions(seed=task.options.seed),
+    )
+
+
 STEPS = (
     Step(
         name="read",
@@ -188,6 +202,13 @@ STEPS = (
         function=_graph,
         needs=("register", "species"),
         reads=lambda task: (task.number, task.file.name),
+    ),
+    Step(
+        name="structure",
+        label="Describing local structure",
+        function=_structure,
+        needs=("register", "species"),
+        reads=lambda task: (task.number, task.file.name, task.options.structure, task.options.seed),
     ),
 )
 """The steps of one image, in order."""
