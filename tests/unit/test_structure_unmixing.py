@@ -1,12 +1,14 @@
 """Sliding transforms against the slow obvious way, and unmixing against known mixtures."""
 
 import itertools
+import json
 
 import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 
+from tusi.cli.unmix import unmix as unmix_command
 from tusi.data import make_grid, storage
 from tusi.errors import ConvergenceError, InputError
 from tusi.structure.sliding import (
@@ -135,7 +137,7 @@ def test_images_are_checked():
 def test_shared_power_counts_how_noise_repeats():
     """Var of the mean power of white noise over windows, against that of independent ones."""
     windows, means, single = SlidingWindows(size=16, step=4), [], []
-    for seed in range(120):
+    for seed in range(60):
         power = sliding_fft(make_grid(rng(seed).standard_normal((64, 64))), windows, part="power").values[..., 4, 11]
         means.append(power.mean())
         single.append(power.var())
@@ -371,3 +373,21 @@ def test_images_without_spots_are_refused():
         unmix_image(make_grid(np.full((64, 64), np.nan)), rng=rng())
     with pytest.raises(InputError, match="`grid`: expected an image with periodic structure"):
         unmix_image(make_grid(np.ones((96, 96))), rng=rng())
+
+
+def test_the_command_writes_what_was_asked_for(two_grains, tmp_path, monkeypatch, capsys):
+    grid, found = two_grains
+    monkeypatch.setenv("COLUMNS", "200")
+    np.save(tmp_path / "grains.npy", grid.values)
+    for name in ("phases.json", "phases.nc", "phases.png"):
+        unmix_command(str(tmp_path / "grains.npy"), window=32, pixel_size=0.2, out=tmp_path / name)
+    said = capsys.readouterr().out
+    assert "2 phases (probability 1 among 1 to" in said
+    summary = json.loads((tmp_path / "phases.json").read_text(encoding="utf-8"))
+    assert summary["n_phases"] == 2
+    assert sum(summary["windows_inside"]) + summary["windows_mixed"] + summary["windows_unexplained"] == 88
+    maps = xr.load_dataset(tmp_path / "phases.nc", engine="h5netcdf")
+    assert maps.abundance.shape == (*found.shape, 2)
+    assert (tmp_path / "phases.png").stat().st_size > 10_000
+    with pytest.raises(InputError, match="`out`: expected a name ending in"):
+        unmix_command(str(tmp_path / "grains.npy"), out=tmp_path / "phases.txt")

@@ -153,7 +153,8 @@ class SimulatedPhases:
             Size, step and window function.
         """
         weight = windows.weight**2 / (windows.weight**2).sum()
-        return np.stack([(self._seen(windows) == k) @ weight.ravel() for k in range(len(self.recipe.phases))], axis=1)
+        seen = self._seen(windows)
+        return np.stack([(seen == k) @ weight.ravel() for k in range(len(self.recipe.phases))], axis=1).round(12)
 
     def inside(self, windows: SlidingWindows) -> Int[np.ndarray, " window"]:
         """Return the phase of each window that lies inside one phase, and -1 for windows over an interface.

@@ -70,8 +70,8 @@ def draw_end_member(axes: Axes, found: ImageUnmixing, number: int) -> Axes:
     extent = (-limits[1], limits[1], limits[0], -limits[0])
     axes.imshow(shown, cmap="magma", vmin=-_DECADES, vmax=0.0, extent=extent, interpolation="nearest", aspect="equal")
     axes.set_xlabel(f"frequency (1/{'Å' if found.length_unit == 'angstrom' else 'pixel'})")
-    axes.set_title(_title(found, number), color=CLASSES[number % len(CLASSES)], fontsize=8.5)
-    return tidy(axes)
+    tidy(axes).set_title(_title(found, number), color=CLASSES[number % len(CLASSES)])
+    return axes
 
 
 def draw_evidence(axes: Axes, found: ImageUnmixing) -> Axes:

@@ -157,4 +157,4 @@ def _pair(name: str, value: tuple[int, int] | int | None) -> tuple[int, int]:
     values = tuple(value) if isinstance(value, tuple | list) else (value, value)
     if len(values) != 2 or any(not isinstance(one, int | np.integer) for one in values):
         raise InputError(name, expected="one or two whole numbers", got=str(value))
-    return int(values[0]), int(values[1])
+    return int(values[0]), int(values[1])  # pyright: ignore[reportArgumentType]

@@ -160,7 +160,7 @@ class _Places:
         j, k = edge
         ends = member[[j, k]]
         step, residual = ends[1] - ends[0], self.data - ends[0]
-        share = np.full(len(self.data), 0.5)
+        share = best = np.full(len(self.data), 0.5)
         for _ in range(2):
             abundance = np.column_stack([1.0 - share, share])
             variance = abundance[:, :1] * self.variances[j] + abundance[:, 1:] * self.variances[k]
