@@ -15,7 +15,7 @@ N_SWEEPS = 3
 PATCH = 256
 """Side of the middle of the frames in which steady drift is first looked for, in pixels."""
 
-N_CANDIDATES = 5
+N_CANDIDATES = 6
 """So many of the best drifts are looked at more closely."""
 
 APART = 4.0
@@ -112,11 +112,13 @@ def find_steady_drift(
     All drifts up to `most_drift` (pixels per row) are tried on the middle of the frames. The best ones are looked at
     again in smaller steps, on a middle that doubles in size until it is the whole frame.
     """
+    frames = [ndimage.uniform_filter(frame, 2, mode="nearest") for frame in frames]
     largest = max(frames[0].shape)
     size = min(PATCH, largest)
     step = STEP / size
     n = int(np.ceil(most_drift / step))
-    candidates = [_agreement(frames, turns, step * np.array([i, j]), size) for i, j in _around(n)]
+    agreement = _Agreement.on_middle(frames, turns, size)
+    candidates = [agreement.at(step * np.array(one)) for one in _around(n) if np.hypot(*one) <= n + 0.5]
     usual = float(np.median([one.likeness / one.common for one in candidates]))
 
     def unusual(one: SteadyDrift) -> float:
@@ -124,18 +126,16 @@ def find_steady_drift(
         return one.likeness - usual * one.common
 
     while True:
-        candidates.sort(key=unusual, reverse=True)
+        candidates = _distinct(sorted(candidates, key=unusual, reverse=True))
         step /= 2
         candidates = [
-            max(
-                (_agreement(frames, turns, one.velocity + step * np.array([i, j]), size) for i, j in _around(1)),
-                key=unusual,
-            )
+            max((agreement.at(one.velocity + step * np.array(move)) for move in _around(1)), key=unusual)
             for one in candidates[:N_CANDIDATES]
         ]
         if size >= largest:
             return _distinct(sorted(candidates, key=unusual, reverse=True))
         size = min(2 * size, largest)
+        agreement = _Agreement.on_middle(frames, turns, size)
 
 
 def _distinct(candidates: list[SteadyDrift]) -> list[SteadyDrift]:
@@ -152,24 +152,37 @@ def _around(n: int) -> list[tuple[int, int]]:
     return [(i, j) for i in range(-n, n + 1) for j in range(-n, n + 1)]
 
 
-def _agreement(
-    frames: list[np.ndarray], turns: list[np.ndarray], velocity: Float[np.ndarray, " 2"], size: int
-) -> SteadyDrift:
-    """Return how well the middles of the frames agree once this drift is undone, on a grid of half the size."""
-    shape = tuple(min(size, n) // 2 for n in frames[0].shape)
-    middles = [_undrifted(frame, turn, velocity, shape) for frame, turn in zip(frames, turns, strict=True)]
-    search = ShiftSearch.between(middles[0])
-    fixed = search.transform(middles[0])
-    found = [search.find(search.transform(middle), fixed, search.window) for middle in middles[1:]]
-    shift = np.stack([np.zeros(2), *(one.shift for one in found)])
-    return SteadyDrift(
-        velocity=velocity,
-        shift=2 * (shift - shift.mean(axis=0)),
-        evidence=min(one.evidence for one in found),
-        likeness=sum(one.likeness for one in found),
-        common=sum(one.common for one in found),
-        chance=search.chance,
-    )
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Agreement:
+    """How well the middles of frames agree once a drift is undone, on a grid of half the size."""
+
+    frames: list[np.ndarray]
+    turns: list[np.ndarray]
+    search: ShiftSearch
+
+    @classmethod
+    def on_middle(cls, frames: list[np.ndarray], turns: list[np.ndarray], size: int) -> "_Agreement":
+        shape = tuple(min(size, n) // 2 for n in frames[0].shape)
+        search = ShiftSearch.between(_undrifted(frames[0], turns[0], np.zeros(2), shape))
+        return cls(frames, turns, search)
+
+    def at(self, velocity: Float[np.ndarray, " 2"]) -> SteadyDrift:
+        """Return the shifts at which all frames agree best with the first."""
+        search = self.search
+        transforms = [
+            search.transform(_undrifted(frame, turn, velocity, search.shape))
+            for frame, turn in zip(self.frames, self.turns, strict=True)
+        ]
+        found = [search.find(one, transforms[0], search.window) for one in transforms[1:]]
+        shift = np.stack([np.zeros(2), *(one.shift for one in found)])
+        return SteadyDrift(
+            velocity=velocity,
+            shift=2 * (shift - shift.mean(axis=0)),
+            evidence=min(one.evidence for one in found),
+            likeness=sum(one.likeness for one in found),
+            common=sum(one.common for one in found),
+            chance=search.chance,
+        )
 
 
 def _undrifted(
@@ -178,10 +191,9 @@ def _undrifted(
     velocity: Float[np.ndarray, " 2"],
     shape: tuple[int, ...],
 ) -> Float[np.ndarray, "y x"]:
-    """Return the middle of a frame in the reference's axes, at every other pixel, smoothed accordingly."""
+    """Return the middle of a smoothed frame in the reference's axes, at every other pixel."""
     forward = turn + np.stack([velocity, np.zeros(2)], axis=1)
     backward = 2 * np.linalg.inv(forward)
     centre = 0.5 * (np.array(frame.shape) - 1)
     offset = centre - backward @ (0.5 * (np.array(shape) - 1))
-    smooth = ndimage.uniform_filter(frame, 2, mode="nearest", origin=0)
-    return ndimage.affine_transform(smooth, backward, offset=offset, output_shape=shape, order=1, cval=frame.mean())
+    return ndimage.affine_transform(frame, backward, offset=offset, output_shape=shape, order=1, cval=frame.mean())

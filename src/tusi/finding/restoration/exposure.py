@@ -33,8 +33,8 @@ def estimate_exposure(grid: xr.DataArray, *, noise: NoiseModel | None = None) ->
 
     Shot noise of n electrons has variance n, so that the growth of the noise with the signal is the gain, and the mean
     signal over the gain is the dose that was detected. Assumes Poisson noise: a display that was filtered or stretched
-    after the recording has another gain than its detector, and the dose is then that of an equally noisy image. One image
-    does not tell the detector's offset well: without `noise` the dose may be wrong by a quarter.
+    after the recording has another gain than its detector, and the dose is then that of an equally noisy image. One
+    image does not tell the detector's offset well: without `noise` the dose may be wrong by a quarter.
 
     Parameters
     ----------
