@@ -117,8 +117,9 @@ class PatchMatch:
     Attributes
     ----------
     distance
-        Root mean square distance of the matched atoms, in units of what noise alone gives: about 1 for equal defects;
-        infinite where the lattices differ.
+        Root mean square distance of the atoms, in units of what noise alone gives: about 1 for equal defects. An inner
+        atom without partner counts as one at the largest distance at which atoms are matched; infinite where the
+        lattices differ.
     p_value
         Probability of a distance at least this large between two pictures of the same defect, less by what unmatched
         atoms and contradicting species make it.
@@ -265,8 +266,9 @@ def compare_patches(one: DefectPatch, other: DefectPatch, *, rng: np.random.Gene
     p_value = (1 + (drawn >= observed).sum()) / (1 + N_DRAWS)
     chosen = equal[best]
     lost = _unmatched(one, other, chosen)
+    widest = (GATE * one.spacing) ** 2 / (one.scatter**2 + other.scatter**2 * abs(np.linalg.det(chosen.map)))
     return PatchMatch(
-        distance=float(np.sqrt(observed / max(float(drawn.mean()), 1e-12))),
+        distance=float(np.sqrt((observed + len(lost) * widest) / max(float(drawn.mean()) + 2 * len(lost), 1e-12))),
         p_value=float(p_value * np.prod(lost) * _species_factor(one, other, chosen)),
         n_matched=len(chosen.first),
         n_unmatched=len(lost),
