@@ -308,6 +308,16 @@ def test_results_survive_storage():
     assert again.best == posterior.best
 
 
+def test_a_prior_that_allows_nothing_like_the_window_is_told_so():
+    window = window_of("p1", 0.01, n_orbits=4)
+    prior = dataclasses.replace(GENERAL, groups=(("p4", 1.0),), broken=0.0)
+    posterior = infer_symmetry(mean_cell(window.atoms, window.lattice), prior=prior)
+    assert np.isnan(posterior.probability).all()
+    assert posterior.verdict == "No structure that the prior allows comes near this window."
+    unrecognised = infer_symmetry(mean_cell(window.atoms, window.lattice), prior=SymmetryPrior.known({"p4": 1.0}))
+    assert unrecognised.best == "p1"
+
+
 def test_bad_input_is_named():
     window = window_of("p4", 0.05, shape=(6, 6))
     with pytest.raises(InputError, match="at least 4 cells"):

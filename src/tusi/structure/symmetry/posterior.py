@@ -21,6 +21,9 @@ from tusi.structure.symmetry.strata import Stratum, stratum_of
 WIDEST = 0.08
 """Displacement, in units of the cell's side, from which a broken parent is no longer recognised."""
 
+UNRECOGNISED = 0.01
+"""Share of the broken parents, at the least, of which nothing is taken to be recognised."""
+
 REACH = 3.5
 """Standard deviations within which near-symmetries are looked for."""
 
@@ -63,7 +66,9 @@ class SymmetryPosterior(Record):
 
     @property
     def best(self) -> str:
-        """The most probable group."""
+        """The most probable group; empty where no structure that the prior allows comes near the window."""
+        if not np.isfinite(self.probability).all():
+            return ""
         return self.groups[int(self.probability.argmax())]
 
     @property
@@ -76,6 +81,8 @@ class SymmetryPosterior(Record):
     @property
     def verdict(self) -> str:
         """One sentence: which groups remain, and whether the data or the prior chose them."""
+        if not self.best:
+            return "No structure that the prior allows comes near this window."
         order = np.argsort(-self.probability)
         n_credible = int(np.searchsorted(np.cumsum(self.probability[order]), 0.95)) + 1
         named = ", ".join(f"{self.groups[k]} ({self.probability[k]:.2f})" for k in order[:n_credible])
@@ -111,7 +118,7 @@ def infer_symmetry(cell: MeanCell, *, prior: SymmetryPrior | None = None) -> Sym
     Returns
     -------
     SymmetryPosterior
-        Probabilities, the prior of them, and what the data added.
+        Probabilities, the prior of them, and what the data added; NaN where the prior allows nothing like the window.
 
     References
     ----------
@@ -127,6 +134,8 @@ def infer_symmetry(cell: MeanCell, *, prior: SymmetryPrior | None = None) -> Sym
     prior = prior or SymmetryPrior()
     hypotheses = find_strata(cell, prior)
     terms = _terms(cell, hypotheses, prior)
+    if not np.isfinite(terms.log_weight).any():
+        return _unexplained(cell, prior)
     weights = np.exp(terms.log_weight - logsumexp(terms.log_weight))
     probability = np.zeros(len(PLANE_GROUPS))
     sites = np.zeros((len(cell), len(SITE_GROUPS)))
@@ -143,6 +152,16 @@ def infer_symmetry(cell: MeanCell, *, prior: SymmetryPrior | None = None) -> Sym
         prior=group_prior(prior, len(cell), n_species=max(len(cell.species), 1)),
         site_probability=np.clip(sites, 0.0, 1.0),
         smaller_cell=float(smaller),
+    )
+
+
+def _unexplained(cell: MeanCell, prior: SymmetryPrior) -> SymmetryPosterior:
+    """Return the answer where no structure that the prior allows comes near the window."""
+    return SymmetryPosterior(
+        probability=np.full(len(PLANE_GROUPS), np.nan),
+        prior=group_prior(prior, len(cell), n_species=max(len(cell.species), 1)),
+        site_probability=np.full((len(cell), len(SITE_GROUPS)), np.nan),
+        smaller_cell=math.nan,
     )
 
 
@@ -243,10 +262,9 @@ def _terms(cell: MeanCell, hypotheses: Hypotheses, prior: SymmetryPrior) -> _Ter
     with np.errstate(divide="ignore"):
         weight = [parent + np.log(whole) + own]
     kept = [np.arange(len(own))]
-    n_wide = sum(scale > WIDEST for scale in prior.scales)
-    if n_wide and prior.broken:
-        share = math.log(prior.broken * n_wide / len(prior.scales))
-        weight.append(_log_scattered(hypotheses, prior, len(cell)) + share + own)
+    if prior.broken:
+        wide = max(sum(scale > WIDEST for scale in prior.scales) / len(prior.scales), UNRECOGNISED)
+        weight.append(_log_scattered(hypotheses, prior, len(cell)) + math.log(prior.broken * wide) + own)
         kept.append(np.arange(len(own)))
     best = max(float(part.max()) for part in weight)
     for number, stratum in enumerate(hypotheses.strata):
