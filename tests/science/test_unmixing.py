@@ -28,8 +28,8 @@ MIXED = 0.05
 """Least abundance of a second phase in windows that count as over an interface."""
 
 CELLS = [(1, 10), (2, 10), (3, 10), (2, 1), (3, 1), (2, 100), (3, 100)]
-N_IMAGES = {10: 60}
-N_OTHERS = 20
+N_IMAGES = {10: 40}
+N_OTHERS = 10
 
 
 def cell(n_phases, snr, n_images, *, seed=1):

@@ -48,7 +48,7 @@ def rng(seed=0):
 # ---- sliding transforms --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("block_bytes", [2**25, 8 * 8 * 12 * 5])
+@pytest.mark.parametrize("block_bytes", [2**23, 8 * 8 * 12 * 5])
 def test_spectra_are_those_of_each_window(monkeypatch, block_bytes):
     """Not square, neither image nor windows nor steps; in one block and in many."""
     monkeypatch.setattr(apply, "BLOCK_BYTES", block_bytes)

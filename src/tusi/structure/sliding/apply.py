@@ -14,7 +14,7 @@ from tusi.errors import InputError
 from tusi.structure.sliding.transforms import FourierTransform, Transform
 from tusi.structure.sliding.windows import SlidingWindows
 
-BLOCK_BYTES = 2**25
+BLOCK_BYTES = 2**23
 """Most memory that the windows of one block take, as 64-bit numbers."""
 
 Span = tuple[int, int]

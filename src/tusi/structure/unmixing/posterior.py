@@ -52,9 +52,9 @@ def abundance_posterior(
 ) -> AbundancePosterior:
     """Return the posterior of each window's abundances by Gibbs sampling on the simplex.
 
-    The end members' own errors add to the noise, and so does the error of mixing unless the fit places the window at
-    a vertex; the noise of such a window is that of its end member. Mean and covariance hold all abundances on the
-    simplex. An interval is the shortest under an even prior of its abundance between 0 and 1, with the other
+    Unless the fit places a window at a vertex, the end members' own errors and the error of mixing add to the noise;
+    the noise of a window at a vertex is that about the mean of such windows. Mean and covariance hold all abundances
+    on the simplex. An interval is the shortest under an even prior of its abundance between 0 and 1, with the other
     abundances bound only by their sum: with three and more end members intervals that keep the others positive too
     are shorter, but cover too often where truth is pure.
 
@@ -118,8 +118,8 @@ def _best(
     mixed = 1.0 - inside
     for _ in range(_N_VARIANCE):
         place = pure + mixed * abundance
-        variance = np.einsum("nk,knf->nf", place, at_vertex) + place**2 @ (shared / fit.precision)
-        variance = variance + mixed * noise.mixing_variance(abundance, member)
+        variance = np.einsum("nk,knf->nf", place, at_vertex)
+        variance += mixed * (place**2 @ (shared / fit.precision) + noise.mixing_variance(abundance, member))
         abundance = constrained_abundances(data, member, variance=variance)
     return abundance, variance
 
