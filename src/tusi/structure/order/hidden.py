@@ -66,7 +66,7 @@ class HiddenDisplacements:
         Covariance of the displacements beyond that of the errors, in the length unit squared; unbiased, so it may be
         slightly negative where there is none.
     scatter_error
-        Standard error of its trace.
+        Standard error of its trace; too small where displacements are alike over many cells.
     local_p_value
         The same test over the centres around each centre.
     correlation
@@ -75,8 +75,9 @@ class HiddenDisplacements:
     correlation_p_value
         Of "displaced independently of each other", two-sided, for each shell.
     few_sites_p_value
-        Of "normally distributed, independent of each other": small where centres sit on a few off-centre sites. Not to
-        be read where `correlation_p_value` is small, because displacements that are alike count as fewer than they are.
+        Of "normally distributed, independent of each other": small where centres sit on a few off-centre sites. Read it
+        only where `p_value` is small and `correlation_p_value` is not: it rejects more often than it says where nothing
+        is displaced, or where displacements are alike over many cells.
     sites
         The off-centre sites that explain the displacements best.
     length_unit
