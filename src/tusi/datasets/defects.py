@@ -122,8 +122,8 @@ def simulate_defects(recipe: CrystalRecipe, *, rng: np.random.Generator) -> Simu
     Examples
     --------
     >>> crystal = simulate_defects(CrystalRecipe(vacancies=2), rng=np.random.default_rng(0))
-    >>> [str(kind) for kind in crystal.truth.kind]
-    ['vacancy', 'vacancy']
+    >>> crystal.truth.titles
+    ('vacancy', 'vacancy')
     """
     if recipe.cell not in CELLS:
         raise InputError("recipe.cell", expected=f"one of {', '.join(CELLS)}", got=repr(recipe.cell))
