@@ -11,7 +11,7 @@ from tusi.plot.images import draw_image
 from tusi.plot.palette import CLASSES, INK, PAPER, SOFT
 from tusi.structure.unmixing import ImageUnmixing
 
-_DECADES = 4.0
+_DECADES, _SHOWN_DECADES = 4.0, 3.0
 _MOST_SHOWN = 6
 
 
@@ -47,7 +47,7 @@ def draw_phase_map(axes: Axes, found: ImageUnmixing) -> Axes:
 
 
 def draw_end_member(axes: Axes, found: ImageUnmixing, number: int) -> Axes:
-    """Draw the power spectrum of one phase, over four decades, frequency zero in the middle.
+    """Draw the power spectrum of one phase, over four decades, frequency zero in the middle, as far as there are spots.
 
     Parameters
     ----------
@@ -66,9 +66,14 @@ def draw_end_member(axes: Axes, found: ImageUnmixing, number: int) -> Axes:
     power = found.spectrum[number]
     highest = max(float(found.spectrum.max()), np.finfo(float).tiny)
     shown = np.log10(np.maximum(power / highest, 10.0**-_DECADES))
-    limits = [0.5 / found.pixel_size * n / (n + n % 2) for n in power.shape]
-    extent = (-limits[1], limits[1], limits[0], -limits[0])
+    y, x = (np.fft.fftshift(np.fft.fftfreq(n, found.pixel_size)) for n in power.shape)
+    half_y, half_x = (0.5 / (n * found.pixel_size) for n in power.shape)
+    extent = (x[0] - half_x, x[-1] + half_x, y[-1] + half_y, y[0] - half_y)
     axes.imshow(shown, cmap="magma", vmin=-_DECADES, vmax=0.0, extent=extent, interpolation="nearest", aspect="equal")
+    row, column = np.nonzero(found.spectrum.max(axis=0) >= highest * 10.0**-_SHOWN_DECADES)
+    reach = min(1.3 * float(max(np.abs(y[row]).max(), np.abs(x[column]).max())), 0.5 / found.pixel_size)
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(reach, -reach)
     axes.set_xlabel(f"frequency (1/{'Å' if found.length_unit == 'angstrom' else 'pixel'})")
     tidy(axes).set_title(_title(found, number), color=CLASSES[number % len(CLASSES)])
     return axes
