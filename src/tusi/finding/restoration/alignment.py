@@ -18,6 +18,9 @@ PATCH = 256
 N_CANDIDATES = 6
 """So many of the best drifts are looked at more closely."""
 
+MOST_GUESSES = 3
+"""So many of them are handed on."""
+
 APART = 4.0
 """Shifts that differ by more are different answers, in pixels."""
 
@@ -133,7 +136,7 @@ def find_steady_drift(
             for one in candidates[:N_CANDIDATES]
         ]
         if size >= largest:
-            return _distinct(sorted(candidates, key=unusual, reverse=True))
+            return _distinct(sorted(candidates, key=unusual, reverse=True))[:MOST_GUESSES]
         size = min(2 * size, largest)
         agreement = _Agreement.on_middle(frames, turns, size)
 

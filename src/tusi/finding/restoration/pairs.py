@@ -19,7 +19,7 @@ from tusi.finding.restoration.solving import Effort, Solution, solve
 from tusi.finding.restoration.stacks import displacement_of, first_prior, frame_flags, warn_of
 from tusi.finding.restoration.strategies import ScanDrift
 
-N_TRIAL = 4
+N_TRIAL = 3
 """Passes after which the first guesses are compared by what they leave; a lattice vector off leaves more."""
 
 LEAST_ANGLE = 20.0
