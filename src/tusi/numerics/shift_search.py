@@ -131,7 +131,7 @@ class ShiftSearch:
 
     def transform(self, image: Float[np.ndarray, "y x"]) -> np.ndarray:
         """Return the transforms of the image, of its smooth copy (both of mean zero), and of the squares of both."""
-        smooth = ndimage.gaussian_filter(image, self.smoothing, mode="reflect")
+        smooth = ndimage.gaussian_filter(image, self.smoothing, mode="reflect", truncate=3.0)
         both = np.stack([_normalised(image), _normalised(smooth)])
         return scipy.fft.rfft2(np.concatenate([both, both**2]), self.padded)
 

@@ -18,8 +18,8 @@ PATCH = 256
 N_CANDIDATES = 6
 """So many of the best drifts are looked at more closely."""
 
-MOST_GUESSES = 3
-"""So many of them are handed on."""
+MOST_GUESSES, RIVAL = 3, 0.8
+"""So many of them are handed on, if they are at least this good in comparison with the best."""
 
 APART = 4.0
 """Shifts that differ by more are different answers, in pixels."""
@@ -136,7 +136,8 @@ def find_steady_drift(
             for one in candidates[:N_CANDIDATES]
         ]
         if size >= largest:
-            return _distinct(sorted(candidates, key=unusual, reverse=True))[:MOST_GUESSES]
+            guesses = _distinct(sorted(candidates, key=unusual, reverse=True))[:MOST_GUESSES]
+            return [one for one in guesses if unusual(one) >= RIVAL * unusual(guesses[0]) or one is guesses[0]]
         size = min(2 * size, largest)
         agreement = _Agreement.on_middle(frames, turns, size)
 
