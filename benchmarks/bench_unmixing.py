@@ -103,9 +103,9 @@ def main() -> None:
     lines = [
         "# N-FINDR beside pysptools",
         "",
-        f"{N_WINDOWS} windows of {N_FEATURES} features, from the same principal coordinates and the same start, least CPU",
-        "seconds of some runs on one thread. Reduction: principal coordinates; abundances: exact, fully constrained, of",
-        "all windows. Both are outside the compared time.",
+        f"{N_WINDOWS} windows of {N_FEATURES} features, from the same principal coordinates and the same start, least",
+        "CPU seconds of some runs on one thread. Reduction: principal coordinates; abundances: exact, fully constrained,",
+        "of all windows. Both are outside the compared time.",
         "",
         *compare(python),
     ]

@@ -96,4 +96,5 @@ def curvature(atoms, lattice):
     left, right = value[known & (x < 0.25 * width)].mean(), value[known & (x > 0.75 * width)].mean()
     assert left < -0.004
     assert right > 0.004
-    return f"curvature of rows {left:+.4f}/nm at the left end, {right:+.4f}/nm at the right (published: about -0.01 and +0.01)"
+    found = f"{left:+.4f}/nm at the left end, {right:+.4f}/nm at the right"
+    return f"curvature of rows {found} (published: about -0.01 and +0.01)"

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
@@ -139,7 +139,7 @@ def place(
     return expected
 
 
-def _neighbourhood(position: Float[np.ndarray, "atom 2"], radius: float) -> coo_matrix:
+def _neighbourhood(position: Float[np.ndarray, "atom 2"], radius: float) -> csr_matrix:
     """Return Gaussian weights between atoms up to two and a half standard deviations apart."""
     pairs = cKDTree(position).query_pairs(2.5 * radius, output_type="ndarray")
     distance = np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)
@@ -151,7 +151,7 @@ def _neighbourhood(position: Float[np.ndarray, "atom 2"], radius: float) -> coo_
     return coo_matrix((values, (rows, columns)), shape=(len(position), len(position))).tocsr()
 
 
-def _adjacency(position: Float[np.ndarray, "atom 2"], reach: float) -> coo_matrix:
+def _adjacency(position: Float[np.ndarray, "atom 2"], reach: float) -> csr_matrix:
     pairs = cKDTree(position).query_pairs(reach, output_type="ndarray")
     shape = (len(position), len(position))
     return coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape).tocsr()

@@ -1,7 +1,7 @@
 """What predictions start from: couplings with their uncertainty, and the conditions that are asked about."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,6 +12,7 @@ from tusi.generative.lattice.model import LatticeModel
 from tusi.generative.lattice.system import LatticeSystem
 
 
+@runtime_checkable
 class Estimated(Protocol):
     """What a fit of couplings must tell."""
 
