@@ -104,8 +104,8 @@ def main() -> None:
         "# N-FINDR beside pysptools",
         "",
         f"{N_WINDOWS} windows of {N_FEATURES} features, from the same principal coordinates and the same start, least",
-        "CPU seconds of some runs on one thread. Reduction: principal coordinates; abundances: exact, fully constrained,",
-        "of all windows. Both are outside the compared time.",
+        "CPU seconds of some runs on one thread. Reduction: principal coordinates; abundances: exact, fully",
+        "constrained, of all windows. Both are outside the compared time.",
         "",
         *compare(python),
     ]
