@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tusi.data import AtomFlag, Atoms
+from tusi.datasets.defects import CrystalRecipe, simulate_defects
 from tusi.errors import InputError, ScarceDataWarning
 from tusi.structure import lattice_constant_of, register_lattice, site_graph
 
@@ -223,3 +224,12 @@ def test_graph_needs_species():
     known = crystal()
     with pytest.raises(InputError, match="Call `classify_species` first"):
         site_graph(known.atoms, register_lattice(known.atoms))
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_a_lattice_on_whose_sites_atoms_lie_by_chance_alone_is_not_taken_for_two_grains(seed):
+    recipe = CrystalRecipe(size=(16, 18), cell="square", noise=0.05, displacement=0.03, misorientation=20.0)
+    crystal = simulate_defects(recipe, rng=np.random.default_rng(seed))
+    lattice = register_lattice(crystal.atoms)
+    assert len(lattice.vectors) == 2
+    assert np.bincount(lattice.domain).min() > 60

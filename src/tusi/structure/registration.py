@@ -23,6 +23,9 @@ EXPLAINED, MORE = 0.9, 1.25
 """Where less of the first domain's brightness lies on basis sites a larger cell is sought; within half the radius it
 must hold so many times as much."""
 
+CLEAR = 0.25
+"""A lattice of most atoms is taken without looking further if its sites hold so much more of them than by chance."""
+
 LONGER, CLOSER = 2.0, 0.55
 """The larger cell is sought with so many times the reach and the tolerance."""
 
@@ -204,18 +207,39 @@ class _Domain:
         return float(weight[self.owner].sum() / weight[self.phase.member].sum())
 
     def held(self, weight: Float[np.ndarray, " atom"], radius: float) -> float:
-        """Return the weight of the atoms within a distance of their basis sites."""
+        """Return the weight of the atoms within a distance of their basis sites, less what chance would put there."""
         place = self.index[:, :2] + self.basis[self.index[:, 2]]
         miss = np.linalg.norm((self.phase.coordinate[self.owner] - place) @ self.phase.vectors, axis=1)
-        return float(weight[self.owner][miss < radius].sum())
+        covered = len(self.basis) * np.pi * radius**2 / abs(np.linalg.det(self.phase.vectors))
+        expected = min(1.0, covered) * weight[self.phase.member].sum()
+        return float(weight[self.owner][miss < radius].sum() - expected)
 
 
 def _fit_domain(
     position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], settings: Registration
 ) -> _Domain | None:
-    """Follow a lattice and find its basis; `None` where there is none."""
-    phase = _grow_domain(position, weight, settings)
-    if phase is None or phase.member.sum() < settings.fewest_atoms:
+    """Follow the lattice of all atoms or, where grains share the window, of the patch whose lattice holds most.
+
+    A wrong lattice grows too, but its atoms lie anywhere in the cell: what chance puts on its sites does not count.
+    """
+    best, most = None, 0.0
+    for vectors in _lattice_candidates(position, weight, settings):
+        domain = _domain_of(_follow(position, weight, vectors, settings), weight, settings)
+        if domain is None:
+            continue
+        closely = 0.5 * settings.basis_radius * float(np.linalg.norm(domain.phase.vectors, axis=1).min())
+        held = domain.held(weight, closely)
+        if held > most:
+            best, most = domain, held
+        member = domain.phase.member
+        if 2 * member.sum() > len(position) and held > CLEAR * weight[member].sum():
+            break
+    return best
+
+
+def _domain_of(phase: LatticePhase, weight: Float[np.ndarray, " atom"], settings: Registration) -> _Domain | None:
+    """Find the basis of a lattice and assign its atoms; `None` where there is too little of it."""
+    if phase.member.sum() < settings.fewest_atoms:
         return None
     basis = find_basis(phase, weight, radius=settings.basis_radius, occupancy=settings.basis_occupancy)
     if not len(basis):
@@ -241,24 +265,19 @@ def _for_larger_cells(settings: Registration) -> Registration:
     return dataclasses.replace(settings, translations=finer)
 
 
-def _grow_domain(
-    position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], settings: Registration
-) -> LatticePhase | None:
-    """Follow the lattice of all atoms or, where grains share the window, of the patch that grows largest."""
-    largest = None
-    for vectors in _lattice_candidates(position, weight, settings):
-        radius = settings.smoothness * float(np.linalg.norm(vectors, axis=1).mean())
-        cell, strength = coherent_cell(position, weight**2, vectors)
-        plain = np.array_equal(cell, np.eye(2))
-        threshold = COHERENCE if plain else min(COHERENCE, WEAKER * strength)
-        phase = follow_phase(position, weight**2, vectors=cell @ vectors, radius=radius, coherence=threshold)
-        if not plain:
-            phase = phase.in_cell(np.rint(np.linalg.inv(cell)).astype(np.int64))
-        if largest is None or phase.member.sum() > largest.member.sum():
-            largest = phase
-        if 2 * phase.member.sum() > len(position):
-            break
-    return largest
+def _follow(
+    position: Float[np.ndarray, "atom 2"],
+    weight: Float[np.ndarray, " atom"],
+    vectors: Float[np.ndarray, "2 2"],
+    settings: Registration,
+) -> LatticePhase:
+    """Follow the waves of a lattice through all atoms."""
+    radius = settings.smoothness * float(np.linalg.norm(vectors, axis=1).mean())
+    cell, strength = coherent_cell(position, weight**2, vectors)
+    plain = np.array_equal(cell, np.eye(2))
+    threshold = COHERENCE if plain else min(COHERENCE, WEAKER * strength)
+    phase = follow_phase(position, weight**2, vectors=cell @ vectors, radius=radius, coherence=threshold)
+    return phase if plain else phase.in_cell(np.rint(np.linalg.inv(cell)).astype(np.int64))
 
 
 def _lattice_candidates(
