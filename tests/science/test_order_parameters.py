@@ -278,7 +278,7 @@ def test_short_range_order_covers():
 
 
 def test_errors_cover_in_small():
-    for inside, ratio, _ in coverages(0.06, 1, 5).values():
+    for inside, ratio, _ in coverages(0.06, 3, 5).values():
         assert inside > 0.9
         assert 0.85 < ratio < 1.15
 

@@ -233,3 +233,17 @@ def test_a_lattice_on_whose_sites_atoms_lie_by_chance_alone_is_not_taken_for_two
     lattice = register_lattice(crystal.atoms)
     assert len(lattice.vectors) == 2
     assert np.bincount(lattice.domain).min() > 60
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_missing_atoms_and_slow_distortion_leave_the_simple_cell(seed):
+    """With a fifth of the atoms gone, the shortest translation carries too few atoms and longer ones come first."""
+    rng = np.random.default_rng(seed)
+    row, column = np.mgrid[:23, :23] * 16.0
+    ideal = np.stack([row.ravel(), column.ravel()], axis=1)
+    bent = ideal + np.sin(ideal[:, ::-1] / 50 + rng.uniform(0, 6, 2)) + 0.03 * rng.standard_normal(ideal.shape)
+    atoms = Atoms.at(bent[rng.random(len(bent)) > 0.2], length_unit="pixel", intensity=None)
+    lattice = register_lattice(atoms)
+    assert len(lattice.basis) == 1
+    assert abs(np.linalg.det(lattice.vectors[0])) == pytest.approx(256, rel=0.03)
+    assert (lattice.atom >= 0).sum() == len(atoms)

@@ -14,6 +14,9 @@ from scipy.spatial import cKDTree
 COHERENCE = 0.45
 """Waves of a lattice count as strong from this local coherence on; a perfect crystal of one site in the cell has 1."""
 
+FAINT = 0.25
+"""Waves that are no more coherent than this are not followed: in a cell that is too large the missing ones are not."""
+
 HIGHEST_ORDER = 7
 LOCAL_ATOMS, N_PLACES = 80, 60
 
@@ -171,7 +174,7 @@ def coherent_cell(
     for rank, second in enumerate(strongest):
         for first in strongest[:rank]:
             if abs(first[0] * second[1] - first[1] * second[0]) == 1:
-                if strength[second] <= plain:
+                if strength[second] <= max(plain, FAINT):
                     return np.eye(2, dtype=np.int64), plain
                 cell = np.rint(np.linalg.inv(np.array([first, second]).T)).astype(np.int64)
                 return cell, strength[second]

@@ -92,8 +92,9 @@ class DataToDecide:
         now = float(self.power(float(self.target.n_seen))) if self.target.n_seen else self.target.level
         if self.additional_sites == 0:
             return f"The {self.target.n_seen} sites suffice: the test finds {self.larger} with probability {now:.2f}."
+        more = _about(self.additional_sites)
         return (
-            f"{_about(self.additional_sites)} more sites ({_about(self.n_sites)} in all) let a test at level "
+            f"{more[0].upper()}{more[1:]} more sites ({_about(self.n_sites)} in all) let a test at level "
             f"{self.target.level:g} tell {self.larger} from {self.smaller} with probability {self.target.power:g}; "
             f"now it is {now:.2f}."
         )
