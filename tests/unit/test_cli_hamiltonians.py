@@ -118,4 +118,4 @@ def test_verdicts_of_an_inversion_say_no_probability_is_zero():
         smaller="P1", larger="P2", degrees=1, noncentrality=1e-4, noncentrality_error=0.0, n_sites=47_800.0,
         target=DecisionTarget(n_seen=4900),
     )  # fmt: skip
-    assert str(decision).startswith("about 43,000 more sites (about 48,000 in all) let a test")
+    assert str(decision).startswith("About 43,000 more sites (about 48,000 in all) let a test")
