@@ -36,6 +36,12 @@ FEWEST_SETTLED = 20
 MOST_PROFILED = 4
 """Couplings up to which intervals are those of the likelihood ratio; beyond, those of the curvature."""
 
+LATENT_SAMPLES = 2000
+"""Samples at least around the maximum where species are latent: intervals lean on the difference of two simulations."""
+
+CENTRED = 0.1
+"""Squared distance, in standard errors, of the maximum from the couplings that the last round was centred on."""
+
 UNBOUNDED = 4.0
 """Standard error (kT) beyond which a coupling is said not to be identified."""
 
@@ -165,13 +171,14 @@ class MaximumLikelihood(EstimationMethod):
             level = surface.level(moved)
             inverse, share = inverse_information(level.information, level.complete, least=_least(surface))
             shift = moved - value
-            within = float(shift @ np.linalg.solve(inverse, shift)) < 1.0 and _field_shift(surface, level) < 2.0
+            distance = float(shift @ np.linalg.solve(inverse, shift))
+            within = distance < 1.0 and _field_shift(surface, level) < 2.0
             noise = _noise(surface, level, moved, inverse)
             part = float(np.sqrt(np.max(np.diag(noise) / np.diag(inverse))))
             value, fields, starts = moved, level.fields, final_arrangements(surface)
             progress(f"round {rounds}: Monte Carlo error {part:.2f} standard errors")
             enough = part <= self.monte_carlo_share or sampling.n_samples >= self.max_samples
-            if (within and near and enough) or rounds == self.max_rounds:
+            if (within and near and enough and distance < CENTRED) or rounds == self.max_rounds:
                 break
             near = near or within
             around = near and len(value) <= MOST_PROFILED
@@ -186,7 +193,7 @@ class MaximumLikelihood(EstimationMethod):
             surface=surface,
             level=level,
             share=share,
-            converged=within and near and enough and bounded,
+            converged=within and near and enough and distance < CENTRED and bounded,
             n_rounds=rounds,
             effective_sample_size=float(surface.sizes(value, level.fields).min()),
             r_hat=max(one.r_hat for one in surface.images),
@@ -204,7 +211,8 @@ class MaximumLikelihood(EstimationMethod):
         if near:
             growth = np.clip(1.2 * (part / self.monte_carlo_share) ** 2, 0.2, 20.0)
             same = sampling.n_samples * sampling.spacing * len(surface.nodes) / (spacing * min(n_nodes, 3))
-            n_samples = int(np.clip(growth * same, 200, self.max_samples))
+            latent = any(one.image.evidence is not None for one in surface.images)
+            n_samples = int(np.clip(growth * same, LATENT_SAMPLES if latent else 200, self.max_samples))
         return dataclasses.replace(
             sampling, n_samples=n_samples, spacing=spacing, burn_in=int(np.clip(3 * sweeps, 20, 500))
         )
