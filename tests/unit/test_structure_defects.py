@@ -159,7 +159,7 @@ def test_the_composition_of_a_single_sublattice_is_not_counted_twice():
         return next(found.probability[row] for row in range(len(found)) if n_atoms - 1 in found.members(row))
 
     # Probabilities that agree with their own composition are left as they are.
-    for n_sure in (3, 60):
+    for n_sure in (3, 30):
         assert doubtful(n_sure) == pytest.approx(0.5, abs=0.1)
 
 
@@ -400,3 +400,19 @@ def test_every_kind_is_drawn_and_named():
     empty = new_figure(2, 2).add_subplot()
     draw_defects(empty, Defects.of([], length_unit="angstrom"), radius=1.0)
     assert empty.get_legend() is None
+
+
+@pytest.mark.parametrize(("share", "counted"), [(0.05, True), (0.4, False)])
+def test_species_of_an_alloy_are_its_composition_and_not_defects(share, counted):
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[:16, :16] * 3.0
+    atoms = Atoms.at(np.stack([y.ravel(), x.ravel()], axis=1), length_unit="angstrom", intensity=np.ones(256))
+    label = (rng.random(256) < share).astype(int)
+    atoms = dataclasses.replace(
+        atoms,
+        species=("Mo", "Re"),
+        species_probability=np.eye(2)[label],
+        covariance=np.zeros((256, 2, 2)) + 1e-4 * np.eye(2),
+    )
+    found = find_defects(atoms, register_lattice(atoms)).count().get("substitution", 0)
+    assert (found == label.sum()) if counted else (found == 0)

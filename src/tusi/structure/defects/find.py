@@ -55,9 +55,10 @@ def find_defects(atoms: Atoms, lattice: Lattice, *, search: DefectSearch | None 
     Sites are judged by the phase of the lattice waves among nearby atoms, not by counting rows from afar, so that a
     dislocation misleads nothing but its core. Vacancies keep the probability that the lattice carries (ask the image
     with `judge_vacancies` first); a substitution's is that the column is not of its sublattice's majority, in an
-    ordered alloy the sublattice of its region; an interstitial's is that the atom is there and not merely displaced; a
-    dislocation's that noise closes no Burgers circuit around it; a boundary's comes from the evidence for its
-    turn or shift. A Burgers vector is the change of the displacement around a circuit that runs from x towards y.
+    ordered alloy the sublattice of its region, while a sublattice with many foreign atoms is an alloy without any; an
+    interstitial's is that the atom is there and not merely displaced; a dislocation's that noise closes no Burgers
+    circuit around it; a boundary's comes from the evidence for its turn or shift. A Burgers vector is the change of the
+    displacement around a circuit that runs from x towards y.
 
     Point defects are not told within two lattice constants of a dislocation or grain boundary, where sites have no
     meaning, vacancies and interstitials neither at the border of the window. A boundary of so low an angle that the

@@ -19,6 +19,9 @@ LEAST_COHERENCE = 0.45
 """Where the local mean of a wave is weaker than this, sites are not known."""
 
 
+CONCENTRATED = 0.15
+"""A sublattice with more foreign atoms than this is an alloy: its species are composition, not substitutions."""
+
 LEAST_REPORTED = 0.01
 """Defects less probable than this are not reported."""
 
@@ -202,7 +205,8 @@ def find_substitutions(atoms: Atoms, lattice: Lattice, *, sublattice: Int[np.nda
     """Return the atoms that may not be of their sublattice's majority species.
 
     Species probabilities carry the composition of all columns as their prior; here it is replaced by the composition of
-    the sublattice, which the same probabilities tell, with its uncertainty.
+    the sublattice, which the same probabilities tell, with its uncertainty. Where more than `CONCENTRATED` of a
+    sublattice is of other species it is an alloy, and its species are its composition, not defects.
 
     Parameters
     ----------
@@ -224,6 +228,8 @@ def find_substitutions(atoms: Atoms, lattice: Lattice, *, sublattice: Int[np.nda
         here = sublattice[site] == number
         probability = _on_sublattice(atoms.species_probability[atom[here]], prior)
         majority = int(probability.mean(axis=0).argmax())
+        if 1 - probability[:, majority].mean() > CONCENTRATED:
+            continue
         other = np.delete(np.arange(len(atoms.species)), majority)
         found += [
             Defect(
