@@ -1,11 +1,16 @@
 """How the documentation is built: every page runs, and every warning is an error (`make docs`)."""
 
 import importlib
+import os
 import pkgutil
 import re
 from importlib.metadata import version as _version
 
 import tusi
+
+# The pages' matrices are small: more threads than one only wait for each other.
+for _threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 project = "tusi"
 author = "The tusi developers"

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 from scipy import linalg, optimize
+from threadpoolctl import threadpool_limits
 
 from tusi.structure.distortion.prior import DistortionPrior, Waves
 
@@ -64,13 +65,14 @@ def regress(data: Displacements, waves: Waves, *, spacing: float, prior: Distort
     low, high = np.log(np.array(bounds)).T
     evidence = _Evidence(data=data, waves=waves)
     starts = [low + share * (high - low) for share in STARTS]
-    runs = [
-        optimize.minimize(
-            evidence, start, jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True)),
-            options={"maxiter": MOST_STEPS, "ftol": 1e-7},
-        )
-        for start in starts
-    ]  # fmt: skip
+    with threadpool_limits(limits=1):
+        runs = [
+            optimize.minimize(
+                evidence, start, jac=True, method="L-BFGS-B", bounds=list(zip(low, high, strict=True)),
+                options={"maxiter": MOST_STEPS, "ftol": 1e-7},
+            )
+            for start in starts
+        ]  # fmt: skip
     best = min(runs, key=lambda run: run.fun)
     parameters = np.exp(best.x)
     solved = evidence.solve(parameters)

@@ -14,7 +14,7 @@ def row_curvature(
 
     A parabola in the number of steps is fitted by least squares to the positions of the 2 `half_length` + 1 sites
     around each site; the curvature is that of the fitted curve at the site. Longer pieces are less noisy, as
-    `half_length`^-2.5, and follow bends on their own scale only.
+    `half_length` to the power -2.5, and follow bends on their own scale only.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ class Constraint:
     Attributes
     ----------
     metric
-        Coefficients of |a|^2, a.b and |b|^2; the equation's right side is then 0.
+        Coefficients of a.a, a.b and b.b; the equation's right side is then 0.
     sites
         Terms (site, axis, coefficient) of fractional coordinates; the sum is `value` up to whole numbers.
     value
