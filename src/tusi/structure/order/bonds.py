@@ -15,9 +15,9 @@ def bond_order(atoms: Atoms, *, folds: int = 6, graph: NeighborGraph | None = No
     """Measure psi_n, the mean of exp(i n theta) over the bonds of each atom.
 
     Errors of positions turn bonds: they shrink the mean of exp(i n theta) by exp(-n^2 s^2 / 2), s the error of the
-    bond's angle, and lift its square by the variance of psi. Both are taken out: each bond is divided by its factor (never
-    below exp(-1)), and the magnitude is the root of that square less the variance. Errors are those of the positions to
-    first order, plus the scatter of the second-order term, which alone is left where all bonds agree.
+    bond's angle, and lift its square by the variance of psi. Both are taken out: each bond is divided by its factor
+    (never below exp(-1)), and the magnitude is the root of that square less the variance. Errors are those of the
+    positions to first order, plus the scatter of the second-order term, which alone is left where all bonds agree.
 
     Parameters
     ----------
