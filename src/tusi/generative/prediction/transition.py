@@ -97,8 +97,8 @@ def find_transition(
     Binder cumulants of two sizes cross at a continuous transition: the larger crystal is the more ordered below it and
     the less ordered above. The crossing of the two largest sizes is taken for every draw. Where a kept composition x
     parts into two phases, it is the lower of that and the temperature where their order falls to that of the mixture,
-    1 - 2x. Peaks of the specific heat move with size as `T(L) = Tc + a L^(-1/nu)`; a line through the sizes gives Tc, and the peak must
-    grow with size.
+    1 - 2x. Peaks of the specific heat move with size as `T(L) = Tc + a L^(-1/nu)`; a line through the sizes gives Tc,
+    and the peak must grow with size.
     "No transition resolved" is an answer: where sizes do not differ beyond their Monte Carlo error on both sides,
     where more than 2.5 % of the draws have their transition outside the temperatures, where the peak does not grow, or
     where the chains are too slow to tell. The interval is widened by the drift with size, as far as it is beyond its
@@ -202,7 +202,8 @@ def _drift(drifts: np.ndarray, *, unseen: float) -> tuple[float, float]:
 def _coexistence(diagram: PhaseDiagram, level: int, _: float) -> tuple[np.ndarray, float, np.ndarray, str]:
     """Return where a composition meets the coexistence curve for each draw, its error, drifts, and what is wrong.
 
-    Below the crossing of the Binder cumulants, it is where the order of the coexisting phases falls to the mixture's, 1 - 2x.
+    Below the crossing of the Binder cumulants, it is where the order of the coexisting phases falls to the
+    mixture's, 1 - 2x.
     """
     order = diagram.draw_value[..., level, diagram.column(COEXISTING[0])]
     wanted = abs(1.0 - 2.0 * float(diagram.level[level]))
