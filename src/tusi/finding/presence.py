@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import scipy.ndimage as ndimage
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from scipy.spatial import cKDTree
 from scipy.special import expit
 
@@ -117,7 +117,7 @@ def look_up(tiles: Float[np.ndarray, "tile_y tile_x"], shape: tuple[int, ...], p
 
 
 def glare(
-    position: Float[np.ndarray, "atom 2"], model: SpotModel, *, exclude_self: bool = True
+    position: Real[np.ndarray, "atom 2"], model: SpotModel, *, exclude_self: bool = True
 ) -> Float[np.ndarray, " atom"]:
     """Return the amplitude of each position's brightest neighbour, fading out over a few widths."""
     reach = GLARE_WIDTHS * model.width

@@ -306,7 +306,7 @@ def _brightness(intensity: Float[np.ndarray, " atom"]) -> Float[np.ndarray, " at
 
 def _assign(
     phase: LatticePhase, weight: Float[np.ndarray, " atom"], *, basis: Float[np.ndarray, "basis 2"], radius: float
-) -> tuple[Int[np.ndarray, "atom 3"], Int[np.ndarray, " atom"]]:
+) -> tuple[Int[np.ndarray, "assigned 3"], Int[np.ndarray, " assigned"]]:
     """Give each atom to its nearest basis site; of two on one site the brighter stays. Returns indices and owners."""
     shortest = np.linalg.norm(phase.vectors, axis=1).min()
     member = np.flatnonzero(phase.member)

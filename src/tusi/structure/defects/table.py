@@ -172,23 +172,23 @@ class Defects(Record):
             Number of the image.
         """
 
-        def column(name: str, *shape: int) -> np.ndarray:
-            return np.array([getattr(one, name) for one in rows], dtype=float).reshape(len(rows), *shape)
+        def column(name: str, *shape: int, kind: type = float) -> np.ndarray:
+            return np.array([getattr(one, name) for one in rows], dtype=kind).reshape(len(rows), *shape)
 
         return cls(
-            kind=column("kind"),
+            kind=column("kind", kind=int),
             position=column("position", 2),
             covariance=column("covariance", 2, 2),
             probability=column("probability"),
-            site=column("site"),
-            species_code=column("species"),
-            domain=column("domains", 2),
+            site=column("site", kind=int),
+            species_code=column("species", kind=int),
+            domain=column("domains", 2, kind=int),
             steps=column("steps", 2),
             vector=column("vector", 2),
             misorientation=column("misorientation"),
             misorientation_error=column("misorientation_error"),
             member_start=np.cumsum([0, *(len(one.atoms) for one in rows)]),
-            member=np.concatenate([np.empty(0), *(np.asarray(one.atoms, float) for one in rows)]),
+            member=np.concatenate([np.empty(0, int), *(np.asarray(one.atoms, int) for one in rows)]),
             segment_start=np.cumsum([0, *(len(one.segments) for one in rows)]),
             segment=np.concatenate([NO_SEGMENTS, *(one.segments for one in rows)]),
             species=species,

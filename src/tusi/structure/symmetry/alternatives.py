@@ -152,7 +152,7 @@ def compare_alternatives(cell: MeanCell, alternatives: tuple[Alternative, ...]) 
         prior=weight / weight.sum(),
         log_evidence=log_evidence,
         misfit=np.array([scatter.misfit(family) for family in families]),
-        n_constraints=np.array([len(cell.covariance) - family.directions.shape[1] for family in families]),
+        n_constraints=np.array([len(cell.covariance) - family.directions.shape[1] for family in families], dtype=float),
         names=tuple(names),
     )
 
