@@ -18,6 +18,16 @@ BREAKS = {
     ),
     "sideways import": ("imaging/wrong.py", "import tusi.io\n", "tusi.imaging is not allowed to import tusi.io"),
     "undeclared package": ("helpers/__init__.py", "", "tusi.helpers"),
+    "a definition that samples": (
+        "generative/lattice/wrong.py",
+        "import tusi.generative.montecarlo\n",
+        "tusi.generative.lattice is not allowed to import tusi.generative.montecarlo",
+    ),
+    "neighbourhoods that know modes": (
+        "structure/neighbourhoods/wrong.py",
+        "import tusi.structure.modes\n",
+        "tusi.structure.neighbourhoods is not allowed to import tusi.structure.modes",
+    ),
     "drawing in the data": ("data/wrong.py", "import matplotlib\n", "tusi.data is not allowed to import matplotlib"),
     "copyleft in the core": ("finding/wrong.py", "import rsciio\n", "tusi.finding is not allowed to import rsciio"),
 }

@@ -1,6 +1,6 @@
 """Generative models: which Hamiltonian would arrange the atoms as the images show them."""
 
-import importlib
+from tusi.lazy import load_on_use
 
 _HOMES = {
     "fit_hamiltonians": "comparison",
@@ -34,14 +34,4 @@ __all__ = [
     "window_graph",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its module when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names, for those who press TAB."""
-    return list(__all__)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

@@ -1,7 +1,8 @@
 """The pipeline: declared steps, provenance, resume, parallel execution, and result files."""
 
-import importlib
 from typing import TYPE_CHECKING
+
+from tusi.lazy import load_on_use
 
 if TYPE_CHECKING:
     from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
@@ -55,14 +56,4 @@ __all__ = [
     "save",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name from its module when it is first used, so that workers and commands start light."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names, for those who press TAB."""
-    return list(__all__)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

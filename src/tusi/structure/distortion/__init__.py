@@ -1,7 +1,6 @@
 """Distortion of the scan, learned as a smooth random function from atoms on a lattice or in the frames of a stack."""
 
-import importlib
-from typing import Any
+from tusi.lazy import load_on_use
 
 _HOMES = {
     "Distortion": "result",
@@ -13,14 +12,4 @@ _HOMES = {
 
 __all__ = list(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names, for those who press TAB."""
-    return list(__all__)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

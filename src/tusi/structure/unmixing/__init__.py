@@ -1,7 +1,6 @@
 """Unmixing: windows of an image, or any rows of features, as sums of a few components."""
 
-import importlib
-from typing import Any
+from tusi.lazy import load_on_use
 
 _HOMES = {
     "BayesianMixture": "bayesian",
@@ -24,9 +23,4 @@ _HOMES = {
 
 __all__ = list(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    """Import a public name from its module when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)
