@@ -4,8 +4,11 @@ import io
 import re
 
 import matplotlib
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
 
 from tusi.plot.palette import INK, SOFT
@@ -63,6 +66,22 @@ def bare(axes: Axes) -> Axes:
     axes.set_axis_off()
     axes.patch.set_alpha(0)
     return axes
+
+
+def circles(
+    position: Float[np.ndarray, "point 2"], radius: float, axes: Axes, *, rasterized: bool
+) -> EllipseCollection:
+    """Return circles at (y, x) with a radius in the unit of the axes."""
+    size = np.full(len(position), 2 * radius)
+    return EllipseCollection(
+        size,
+        size,
+        np.zeros(len(position)),
+        units="xy",
+        offsets=position[:, ::-1],
+        offset_transform=axes.transData,
+        rasterized=rasterized,
+    )
 
 
 def to_svg(figure: Figure, *, key: str) -> str:

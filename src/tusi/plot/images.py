@@ -4,13 +4,12 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.collections import EllipseCollection
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
 from tusi.data import Atoms, length_unit_of, pixel_size_of
-from tusi.plot.canvas import bare
+from tusi.plot.canvas import bare, circles
 from tusi.plot.palette import CLASSES, SURE, species_map
 from tusi.units import ANGSTROM
 
@@ -71,14 +70,14 @@ def draw_atoms(axes: Axes, atoms: Atoms, *, radius: float) -> Axes:
     if known.any():
         probability = atoms.species_probability[known]
         unsure = probability.max(axis=1) < SURE
-        discs = _circles(atoms.position[known], radius, axes, rasterized=rasterized)
+        discs = circles(atoms.position[known], radius, axes, rasterized=rasterized)
         discs.set_facecolor(list(colours_of(probability)))
         discs.set_edgecolor(["#ffffff" if flag else "#00000055" for flag in unsure])
         discs.set_linewidth([1.4 if flag else 0.3 for flag in unsure])
         discs.set_gid("atoms")
         axes.add_collection(discs)
     if not known.all():
-        rest = _circles(atoms.position[~known], 0.55 * radius, axes, rasterized=rasterized)
+        rest = circles(atoms.position[~known], 0.55 * radius, axes, rasterized=rasterized)
         rest.set(facecolor="none", edgecolor="#ffffffaa", linewidth=0.5, gid="unclassified")
         axes.add_collection(rest)
     return axes
@@ -97,7 +96,7 @@ def draw_vacancies(axes: Axes, position: Float[np.ndarray, "site 2"], *, radius:
         Radius of a ring, in the same unit.
     """
     if len(position):
-        rings = _circles(position, radius, axes, rasterized=False)
+        rings = circles(position, radius, axes, rasterized=False)
         rings.set(facecolor="none", edgecolor="#ffffff", linewidth=1.1, linestyle=(0, (2, 1.2)), gid="vacancies")
         axes.add_collection(rings)
     return axes
@@ -119,22 +118,6 @@ def colours_of(probability: Float[np.ndarray, "atom species"]) -> Float[np.ndarr
     sure = probability.max(axis=1)[:, None]
     colours[:, :3] = sure * colours[:, :3] + (1 - sure)
     return colours
-
-
-def _circles(
-    position: Float[np.ndarray, "point 2"], radius: float, axes: Axes, *, rasterized: bool
-) -> EllipseCollection:
-    """Return circles at (y, x) with a radius in the unit of the axes."""
-    size = np.full(len(position), 2 * radius)
-    return EllipseCollection(
-        size,
-        size,
-        np.zeros(len(position)),
-        units="xy",
-        offsets=position[:, ::-1],
-        offset_transform=axes.transData,
-        rasterized=rasterized,
-    )
 
 
 def _averaged(values: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:

@@ -1,13 +1,15 @@
 """Statistical normal modes: shapes as arrows, scores by the number of neighbours, and maps on the image."""
 
 import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.collections import EllipseCollection, LineCollection
+from matplotlib.collections import LineCollection
 
-from tusi.plot.canvas import bare, tidy
+from tusi.plot.canvas import bare, circles, tidy
 from tusi.plot.palette import CLASSES, INK, RULE, SOFT
 from tusi.structure.modes import ModeSplit, NormalModes
+
+MOST_VECTOR_ATOMS = 5000
+"""Atoms above which they are drawn as pixels instead of shapes."""
 
 ARROW = 0.45
 """Length of the longest arrow, in units of the shortest distance between centre and neighbour."""
@@ -128,23 +130,11 @@ def draw_mode_map(
     position, score = modes.position[here], modes.score[here, number] if modes.score.shape[1] else np.zeros(here.sum())
     limit = float(np.quantile(np.abs(score), 0.98)) if len(score) else 1.0
     radius = radius or 0.45 * float(np.linalg.norm(modes.reference, axis=1).min())
-    patches = _discs(axes, position, radius)
-    patches.set_array(score)
-    patches.set_cmap("RdBu_r")
-    patches.set_clim(-limit, limit)
+    discs = circles(position, radius, axes, rasterized=len(position) > MOST_VECTOR_ATOMS)
+    discs.set(array=score, cmap="RdBu_r", clim=(-limit, limit), linewidth=0)
+    axes.add_collection(discs)
     if not len(axes.images):
         axes.set_aspect("equal")
         axes.autoscale_view()
         axes.invert_yaxis()
     return bare(axes)
-
-
-def _discs(axes: Axes, position: Float[np.ndarray, "centre 2"], radius: float) -> EllipseCollection:
-    """Add discs of this radius in the unit of the axes."""
-    size = np.full(len(position), 2 * radius)
-    discs = EllipseCollection(
-        size, size, np.zeros(len(position)), units="xy", offsets=position[:, ::-1], offset_transform=axes.transData,
-        linewidths=0, rasterized=len(position) > 5000,
-    )  # fmt: skip
-    axes.add_collection(discs)
-    return discs

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 from matplotlib.colors import to_rgba
 
-from tusi.plot.canvas import bare, tidy
+from tusi.plot.canvas import bare, circles, tidy
 from tusi.plot.palette import CLASSES, INK, RULE, SOFT
 from tusi.structure.neighbourhoods import LocalCrystallography
 
@@ -36,17 +36,8 @@ def draw_neighbourhood_classes(axes: Axes, classes: LocalCrystallography, *, rad
         `axes`.
     """
     label = classes.label
-    size = np.full(len(label), 2 * radius)
-    discs = EllipseCollection(
-        size,
-        size,
-        np.zeros(len(label)),
-        units="xy",
-        offsets=classes.position[:, ::-1],
-        offset_transform=axes.transData,
-        rasterized=len(label) > _MOST_VECTOR_ATOMS,
-        gid="neighbourhood-classes",
-    )
+    discs = circles(classes.position, radius, axes, rasterized=len(label) > _MOST_VECTOR_ATOMS)
+    discs.set_gid("neighbourhood-classes")
     discs.set_facecolor(list(_faces(classes)))
     discs.set_edgecolor(["#00000055" if known else "#ffffffcc" for known in label >= 0])
     discs.set_linewidth([0.3 if known else 1.0 for known in label >= 0])
