@@ -206,7 +206,7 @@ def scatter_of(frame: CrystalFrame) -> float:
     return max(float(np.sqrt(np.median(square) / (2 * np.log(2)))), least) if len(square) else least
 
 
-def inside_hull(
+def surrounded(
     place: Float[np.ndarray, "place 2"], position: Float[np.ndarray, "atom 2"], *, reach: float
 ) -> Bool[np.ndarray, " place"]:
     """Return which places have atoms on every side within this reach: none of eight directions is bare."""

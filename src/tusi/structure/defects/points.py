@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from tusi.data import Atoms, Lattice
-from tusi.structure.defects.frame import CrystalFrame, inside_hull
+from tusi.structure.defects.frame import CrystalFrame, surrounded
 from tusi.structure.defects.table import Defect, DefectKind
 
 SAME_SITE = 0.35
@@ -79,7 +79,7 @@ def claim_sites(
     wave, share = frame.wave_and_share(frame.position, leave_out=np.arange(len(frame.atom)))
     missed, _ = frame.miss(frame.position, wave)
     judged = (np.abs(wave) > LEAST_COHERENCE).all(axis=1)
-    judged &= inside_hull(frame.position, frame.position, reach=1.6 * frame.spacing)
+    judged &= surrounded(frame.position, frame.position, reach=1.6 * frame.spacing)
     judged &= _far(frame.position, avoid, 2.0 * frame.spacing)
     site = frame.position - missed
     square = (missed**2).sum(axis=1)
@@ -184,7 +184,7 @@ def find_vacancies(
     claimed = np.where(taken, 1 - np.where(claims.judged, claims.pair_probability, 0.0)[nearest], 0.0)
     probability = lattice.vacancy_probability[empty] * (1 - claimed)
     known = (np.abs(wave) > LEAST_COHERENCE).all(axis=1) & _far(site, avoid, 2.0 * frame.spacing)
-    known &= inside_hull(site, frame.position, reach=1.6 * frame.spacing)
+    known &= surrounded(site, frame.position, reach=1.6 * frame.spacing)
     tree = cKDTree(frame.position)
     variance = scatter**2 * np.minimum(frame.wave_and_share(site)[1], 1.0)
     return [
