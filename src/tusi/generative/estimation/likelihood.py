@@ -178,7 +178,8 @@ class MaximumLikelihood(EstimationMethod):
             value, fields, starts = moved, level.fields, final_arrangements(surface)
             progress(f"round {rounds}: Monte Carlo error {part:.2f} standard errors")
             enough = part <= self.monte_carlo_share or sampling.n_samples >= self.max_samples
-            if (within and near and enough and distance < CENTRED) or rounds == self.max_rounds:
+            settled = within and near and enough and distance < CENTRED
+            if settled or rounds == self.max_rounds:
                 break
             near = near or within
             around = near and len(value) <= MOST_PROFILED
@@ -193,7 +194,7 @@ class MaximumLikelihood(EstimationMethod):
             surface=surface,
             level=level,
             share=share,
-            converged=within and near and enough and distance < CENTRED and bounded,
+            converged=settled and bounded,
             n_rounds=rounds,
             effective_sample_size=float(surface.sizes(value, level.fields).min()),
             r_hat=max(one.r_hat for one in surface.images),
@@ -211,8 +212,8 @@ class MaximumLikelihood(EstimationMethod):
         if near:
             growth = np.clip(1.2 * (part / self.monte_carlo_share) ** 2, 0.2, 20.0)
             same = sampling.n_samples * sampling.spacing * len(surface.nodes) / (spacing * min(n_nodes, 3))
-            latent = any(one.image.evidence is not None for one in surface.images)
-            n_samples = int(np.clip(growth * same, LATENT_SAMPLES if latent else 200, self.max_samples))
+            least = LATENT_SAMPLES if _latent(surface) else 200
+            n_samples = int(np.clip(growth * same, least, self.max_samples))
         return dataclasses.replace(
             sampling, n_samples=n_samples, spacing=spacing, burn_in=int(np.clip(3 * sweeps, 20, 500))
         )
@@ -281,9 +282,14 @@ def _unbounded(fit: LikelihoodFit) -> Bool[np.ndarray, " parameter"]:
     return (np.sqrt(np.diag(fit.covariance)) > UNBOUNDED) | (np.abs(fit.value) >= 0.99 * COUPLING_LIMIT)
 
 
+def _latent(surface: LikelihoodSurface) -> bool:
+    """Return whether any image has sites whose species are uncertain or unseen."""
+    return any(one.image.evidence is not None for one in surface.images)
+
+
 def _least(surface: LikelihoodSurface) -> float:
     """Return the smallest part of complete information that these samples can tell from none, at most a fifth."""
-    if all(one.image.evidence is None for one in surface.images):
+    if not _latent(surface):
         return 1e-6
     sizes = surface.effective_sample_size(surface.centre)
     return float(min(2.0 * np.sqrt(4.0 / sizes.min()), 0.2)) / 2.0
