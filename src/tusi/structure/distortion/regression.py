@@ -1,6 +1,7 @@
 """Regression of displacements on waves: marginal likelihood, the best amplitudes and lengths, and the posterior."""
 
 import dataclasses
+import functools
 
 import numpy as np
 from jaxtyping import Float
@@ -101,7 +102,7 @@ class _Evidence:
     data: Displacements
     waves: Waves
 
-    @property
+    @functools.cached_property
     def design(self) -> Float[np.ndarray, "atom coefficient"]:
         return np.concatenate([self.data.waves, self.data.fixed], axis=1)
 
