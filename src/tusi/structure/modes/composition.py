@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from tusi.data import Atoms
 from tusi.errors import InputError
-from tusi.structure.modes.directions import centred, find_directions, second_moment
+from tusi.structure.modes.directions import centred, check_alike, find_directions, second_moment
 from tusi.structure.modes.result import NormalModes
 from tusi.structure.modes.settings import ModeSettings
 from tusi.structure.neighbourhoods import Neighbourhoods
@@ -69,27 +69,15 @@ def composition_modes(
     labels = [own.species_probability[:, 1:] for own in atoms]
     n_features = n_slots * (len(species) - 1)
     first = neighbourhoods[0]
-    enough = n_features > 0 and len(image) > n_features + n_groups
-    features = centred(_gathered(complete, labels), group) if enough else np.empty((0, n_features))
-    scale = float(np.sqrt(np.trace(second_moment(features, n_groups)) / n_features)) if enough else 0.0
+    nothing = NormalModes.none(
+        first.reference, species[1:], level=settings.level, unit="1", length_unit=first.length_unit
+    )
+    if not n_features or len(image) <= n_features + n_groups:
+        return nothing
+    features = centred(_gathered(complete, labels), group)
+    scale = float(np.sqrt(np.trace(second_moment(features, n_groups)) / n_features))
     if not scale > 0:
-        features, complete = features[:0], [one[:0] for one in complete]
-    shown = {
-        "position": np.concatenate([one.position for one in complete]),
-        "centre": np.concatenate([one.centre for one in complete]),
-        "image": image if len(features) else np.empty(0),
-        "reference": first.reference,
-        "components": species[1:],
-        "level": settings.level,
-        "unit": "1",
-        "length_unit": first.length_unit,
-    }
-    if not len(features):
-        none = np.empty(0)
-        return NormalModes(
-            score=np.empty((0, 0)), score_error=np.empty((0, 0)), eigenvalue=none, null_eigenvalue=none, p_value=none,
-            shape=np.empty((0, n_slots, len(species) - 1)), **shown,
-        )  # fmt: skip
+        return nothing
     replicas = [
         second_moment(centred(_gathered(complete, _dealt(labels, rng)), group) / scale, n_groups)
         for _ in range(settings.n_replicas)
@@ -102,23 +90,24 @@ def composition_modes(
     return NormalModes(
         score=features / scale @ direction.T,
         score_error=_score_error(complete, labels, direction / scale),
+        position=np.concatenate([one.position for one in complete]),
+        centre=np.concatenate([one.centre for one in complete]),
+        image=image,
         eigenvalue=found.eigenvalue,
         null_eigenvalue=found.null_eigenvalue,
         p_value=found.p_value,
         shape=(scale * np.sqrt(found.eigenvalue[:n_modes, None]) * direction).reshape(n_modes, n_slots, -1),
-        **shown,
+        reference=first.reference,
+        components=species[1:],
+        level=settings.level,
+        unit="1",
+        length_unit=first.length_unit,
     )
 
 
 def _species(neighbourhoods: Sequence[Neighbourhoods], atoms: Sequence[Atoms]) -> tuple[str, ...]:
     """Return the species of all images."""
-    if not len(atoms) or len(neighbourhoods) != len(atoms):
-        raise InputError(
-            "neighbourhoods", expected=f"one for each of {len(atoms)} tables of atoms, and at least one",
-            got=str(len(neighbourhoods)),
-        )  # fmt: skip
-    if len({one.n_slots for one in neighbourhoods}) > 1:
-        raise InputError("neighbourhoods", expected="the same slots in all images", got="different numbers of slots")
+    check_alike(neighbourhoods, atoms)
     species = {own.species for own in atoms}
     if len(species) > 1 or len(atoms[0].species) < 2:
         raise InputError(

@@ -1,11 +1,15 @@
 """Directions of excess variance: eigenvalues of whitened samples, and which of them noise alone would reach."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from tusi.data import Atoms
+from tusi.errors import InputError
 from tusi.inference import resampling_p_value
+from tusi.structure.neighbourhoods import Neighbourhoods
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -16,6 +20,18 @@ class Directions:
     vector: Float[np.ndarray, "direction feature"]
     p_value: Float[np.ndarray, " mode"]
     null_eigenvalue: Float[np.ndarray, " mode"]
+
+
+def check_alike(neighbourhoods: Sequence[Neighbourhoods], atoms: Sequence[Atoms]) -> None:
+    """Refuse neighbourhoods that are not one for each table of atoms, or that have different slots."""
+    if not len(neighbourhoods) or len(neighbourhoods) != len(atoms):
+        raise InputError(
+            "neighbourhoods",
+            expected=f"one for each of {len(atoms)} tables of atoms, and at least one",
+            got=str(len(neighbourhoods)),
+        )
+    if len({one.n_slots for one in neighbourhoods}) > 1:
+        raise InputError("neighbourhoods", expected="the same slots in all images", got="different numbers of slots")
 
 
 def centred(samples: Float[np.ndarray, "sample feature"], group: Int[np.ndarray, " sample"]) -> np.ndarray:

@@ -8,10 +8,12 @@ from jaxtyping import Float, Int
 
 from tusi.data import Atoms
 from tusi.errors import InputError
-from tusi.structure.modes.directions import centred, find_directions, second_moment
+from tusi.structure.modes.directions import centred, check_alike, find_directions, second_moment
 from tusi.structure.modes.result import NormalModes
 from tusi.structure.modes.settings import ModeSettings
 from tusi.structure.neighbourhoods import Neighbourhoods
+
+AXES = ("y", "x")
 
 N_PILOT, N_ROUNDS, STEADY = 60, 20, 1e-3
 """Replicas behind the variance of independent displacements, rounds of its estimate, and where it has settled."""
@@ -69,12 +71,17 @@ def displacement_modes(
     0
     """
     settings = settings or ModeSettings()
-    _check(neighbourhoods, atoms)
+    check_alike(neighbourhoods, atoms)
+    if len({one.length_unit for one in neighbourhoods}) > 1:
+        raise InputError("neighbourhoods", expected="one length unit", got="angstrom and pixel")
+    first = neighbourhoods[0]
+    unit = first.length_unit
+    nothing = NormalModes.none(first.reference, AXES, level=settings.level, unit=unit, length_unit=unit)
     if not any(one.n_slots and one.complete.any() for one in neighbourhoods):
-        return _nothing(neighbourhoods[0], settings)
+        return nothing
     sample = _Sample.of(neighbourhoods, atoms, settings)
     if len(sample.vector) <= sample.n_features + sample.n_groups:
-        return _nothing(neighbourhoods[0], settings)
+        return nothing
     variance = _independent_variance(sample, rng) if settings.null == "independent" else 0.0
     whitening = sample.whitening(variance)
     whitened = sample.vector @ whitening
@@ -91,7 +98,6 @@ def displacement_modes(
     noise = sample.error_covariance + variance * sample.rigid
     spread = np.einsum("kf,nfg,kg->nk", direction @ whitening, noise, direction @ whitening)
     strength = np.sqrt(np.maximum(found.eigenvalue[:n_modes] - 1.0, 0.0))
-    first = neighbourhoods[0]
     return NormalModes(
         score=whitened @ direction.T,
         score_error=np.sqrt(spread),
@@ -103,11 +109,11 @@ def displacement_modes(
         p_value=found.p_value,
         shape=(strength[:, None] * direction @ np.linalg.inv(whitening)).reshape(n_modes, first.n_slots, 2),
         reference=first.reference,
-        components=("y", "x"),
+        components=AXES,
         disorder=float(np.sqrt(variance)),
         level=settings.level,
-        unit=first.length_unit,
-        length_unit=first.length_unit,
+        unit=unit,
+        length_unit=unit,
     )
 
 
@@ -206,36 +212,3 @@ def _root(covariance: Float[np.ndarray, "atom 2 2"]) -> Float[np.ndarray, "atom 
     known = np.where(np.isfinite(covariance), covariance, 0.0)
     value, vector = np.linalg.eigh(known)
     return vector * np.sqrt(np.maximum(value, 0.0))[:, None, :]
-
-
-def _check(neighbourhoods: Sequence[Neighbourhoods], atoms: Sequence[Atoms]) -> None:
-    if not len(neighbourhoods) or len(neighbourhoods) != len(atoms):
-        raise InputError(
-            "neighbourhoods",
-            expected=f"one for each of {len(atoms)} tables of atoms, and at least one",
-            got=str(len(neighbourhoods)),
-        )
-    if len({one.n_slots for one in neighbourhoods}) > 1:
-        raise InputError("neighbourhoods", expected="the same slots in all images", got="different numbers of slots")
-    if len({one.length_unit for one in neighbourhoods}) > 1:
-        raise InputError("neighbourhoods", expected="one length unit", got="angstrom and pixel")
-
-
-def _nothing(first: Neighbourhoods, settings: ModeSettings) -> NormalModes:
-    """Return a result without modes."""
-    return NormalModes(
-        score=np.empty((0, 0)),
-        score_error=np.empty((0, 0)),
-        position=np.empty((0, 2)),
-        centre=np.empty(0),
-        image=np.empty(0),
-        eigenvalue=np.empty(0),
-        null_eigenvalue=np.empty(0),
-        p_value=np.empty(0),
-        shape=np.empty((0, first.n_slots, 2)),
-        reference=first.reference,
-        components=("y", "x"),
-        level=settings.level,
-        unit=first.length_unit,
-        length_unit=first.length_unit,
-    )

@@ -65,6 +65,47 @@ class NormalModes(Record):
     unit: str
     length_unit: str
 
+    @classmethod
+    def none(
+        cls,
+        reference: Float[np.ndarray, "slot 2"],
+        components: tuple[str, ...],
+        *,
+        level: float,
+        unit: str,
+        length_unit: str,
+    ) -> "NormalModes":
+        """Return the result where there are too few neighbourhoods: no rows, no modes.
+
+        Parameters
+        ----------
+        reference
+            Ideal vector of each slot, (y, x), in `length_unit`.
+        components
+            What the last axis of `shape` would be.
+        level
+            Level of the test.
+        unit, length_unit
+            Units of `shape`, and of the positions.
+        """
+        nothing = np.empty(0)
+        return cls(
+            score=np.empty((0, 0)),
+            score_error=np.empty((0, 0)),
+            position=np.empty((0, 2)),
+            centre=nothing,
+            image=nothing,
+            eigenvalue=nothing,
+            null_eigenvalue=nothing,
+            p_value=nothing,
+            shape=np.empty((0, len(reference), len(components))),
+            reference=reference,
+            components=components,
+            level=level,
+            unit=unit,
+            length_unit=length_unit,
+        )
+
     @property
     def n_significant(self) -> int:
         """How many modes stand before the first whose p-value exceeds the level."""
