@@ -1,5 +1,9 @@
 """The part of the page that shows local structure: maps of each image, and modes that all images share."""
 
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -204,44 +208,50 @@ def _mean(values: np.ndarray, unit: str = "") -> str:
 
 def _shapes(modes: NormalModes, key: str) -> Markup:
     """Draw the shape of the first modes."""
-    with styled():
-        figure = new_figure(_ROW, 2.4)
-        for k, axes in enumerate(figure.subplots(1, MOST_MODES)):
-            axes.set_axis_off()
-            if k < len(modes.p_value):
-                draw_mode(axes, modes, number=k)
-    svg = figure_svg(figure, key=f"{key}-shapes", label="Shapes of the modes")
-    return element("div", element("figure", svg, class_="wide"), class_="stack")
+    return _row_of(
+        (f"{key}-shapes", "Shapes of the modes"),
+        [functools.partial(draw_mode, modes=modes, number=k) for k in range(len(modes.p_value))],
+        height=2.4,
+    )
 
 
 def _splits(structure: StructureAnalysis) -> Markup:
     """Draw scores over the number of neighbours for the first modes."""
     split = structure.split
     assert split is not None
-    with styled():
-        figure = new_figure(_ROW, 2.6)
-        for k, axes in enumerate(figure.subplots(1, MOST_MODES)):
-            if k < split.mean.shape[1]:
-                draw_mode_split(axes, split, number=k)
-            else:
-                axes.set_axis_off()
-    svg = figure_svg(figure, key="splits", label="Scores of the modes by the number of neighbours of a species")
-    return element("div", element("figure", svg, class_="wide"), class_="stack")
+    return _row_of(
+        ("splits", "Scores of the modes by the number of neighbours of a species"),
+        [functools.partial(draw_mode_split, split=split, number=k) for k in range(split.mean.shape[1])],
+        height=2.6,
+    )
 
 
 def _maps(structure: StructureAnalysis, modes: NormalModes) -> Markup:
     """Draw the scores of the first mode on each image."""
     names = [one.name for one in structure.images if one.neighbourhoods is not None]
-    shown = [k for k in np.unique(modes.image).tolist() if k < len(names)][:MOST_MODES]
+
+    def draw(axes: Axes, *, image: int) -> None:
+        draw_mode_map(axes, modes, number=0, image=image)
+        axes.set_title(f"mode 1, {names[image]}", fontsize=8.5)
+
+    return _row_of(
+        ("mode-maps", "Scores of the first mode on the images"),
+        [functools.partial(draw, image=k) for k in np.unique(modes.image).tolist() if k < len(names)],
+        height=2.5,
+    )
+
+
+def _row_of(named: tuple[str, str], drawings: Sequence[Callable[[Axes], object]], *, height: float) -> Markup:
+    """Draw the first few side by side, always in as many columns; `named` are the figure's key and its label."""
+    key, label = named
     with styled():
-        figure = new_figure(_ROW, 2.5)
-        for place, axes in enumerate(figure.subplots(1, MOST_MODES)):
-            axes.set_axis_off()
-            if place < len(shown):
-                draw_mode_map(axes, modes, number=0, image=shown[place])
-                axes.set_title(f"mode 1, {names[shown[place]]}", fontsize=8.5)
-    svg = figure_svg(figure, key="mode-maps", label="Scores of the first mode on the images")
-    return element("div", element("figure", svg, class_="wide"), class_="stack")
+        figure = new_figure(_ROW, height)
+        for axes, draw in itertools.zip_longest(figure.subplots(1, MOST_MODES), drawings[:MOST_MODES]):
+            if draw is None:
+                axes.set_axis_off()
+            else:
+                draw(axes)
+    return element("div", element("figure", figure_svg(figure, key=key, label=label), class_="wide"), class_="stack")
 
 
 def _unit(length_unit: str) -> str:
