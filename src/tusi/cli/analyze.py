@@ -7,6 +7,7 @@ import typer
 
 from tusi.cli.console import output, print_warnings, quiet_warnings, told
 from tusi.cli.execution import workers_for
+from tusi.cli.options import Dataset, Images, LatticeConstant, PixelSize, Seed, Species, Workers
 from tusi.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,11 +18,9 @@ _SHOWN = ("image", "columns", "clusters", "composition", "95 %", "precision", "w
 
 
 def analyze(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images of one material.")],
+    images: Images,
     *,
-    species: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Species from the darkest column to the brightest: Mo,Re.")
-    ] = None,
+    species: Species = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
@@ -29,30 +28,21 @@ def analyze(
             help="Part of the image, in pixels, that enters lattice and Hamiltonian. Repeat with NAME= for each image.",
         ),
     ] = None,
-    pixel_size: Annotated[
-        float | None, typer.Option(help="Side of a pixel in angstrom, where the file does not say.")
-    ] = None,
-    lattice_constant: Annotated[
-        float | None, typer.Option(help="Known lattice constant in angstrom: checks the pixel size.")
-    ] = None,
+    pixel_size: PixelSize = None,
+    lattice_constant: LatticeConstant = None,
     models: Annotated[str, typer.Option(metavar="A,B,...", help="Lattice models to compare.")] = "random,P1,P2,M",
     temperature: Annotated[
         float | None, typer.Option(help="Temperature in K at which the order froze in; without it energies are in kT.")
     ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Path of the image inside a file that holds several.")] = None,
+    dataset: Dataset = None,
     structure: Annotated[
         bool, typer.Option(help="Describe local structure too: strain, chains, classes, defects, modes.")
     ] = True,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
         "analysis.h5"
     ),
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Worker processes; 1 starts none. The numbers do not depend on it.", show_default="cores, up to 4"
-        ),
-    ] = None,
+    workers: Workers = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A running Dask scheduler to use instead of own workers.")
     ] = None,

@@ -7,6 +7,7 @@ import typer
 
 from tusi.cli.analyze import result_path
 from tusi.cli.console import output, print_warnings, quiet_warnings, told
+from tusi.cli.options import Seed
 from tusi.errors import InputError
 
 
@@ -40,7 +41,7 @@ def fit_hamiltonian(
     periodic: Annotated[bool, typer.Option("--periodic", help="Opposite edges of arrays are neighbours.")] = False,
     label_error: Annotated[float, typer.Option(help="Probability that a label of an array is wrong.")] = 0.0,
     n_replicas: Annotated[int, typer.Option(help="Replicas behind the calibrated p-values.")] = 499,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
         "hamiltonian.h5"
     ),

@@ -10,6 +10,7 @@ import typer
 
 from tusi.cli.console import output, print_warnings, quiet_warnings, told
 from tusi.cli.execution import workers_for
+from tusi.cli.options import Seed
 from tusi.errors import InputError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def phase_diagram(
     sizes: Annotated[str, typer.Option(metavar="N,...", help="Cells along each side of the crystals.")] = "16,24,32",
     samples: Annotated[int, typer.Option(help="Samples of each chain.")] = 500,
     draws: Annotated[int, typer.Option(help="Draws of the couplings behind the bands.")] = 100,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    seed: Seed = 0,
     out: Annotated[
         Path,
         typer.Option(help="Picture (.png, .svg, .pdf), page (.html), all numbers (.h5), or a summary (.json)."),

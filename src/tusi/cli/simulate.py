@@ -45,7 +45,7 @@ def simulate(
     pixel_size: Annotated[
         float | None, typer.Option(help="Side of a pixel in angstrom, written into the files.", show_default="none")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    seed: Seed = 0,
 ) -> None:
     """Make images of an alloy with a known Hamiltonian, and a file that says what is true.
 

@@ -6,35 +6,25 @@ from typing import Annotated
 import typer
 
 from tusi.cli.analyze import listed, result_path, run_analysis
+from tusi.cli.options import Dataset, Images, LatticeConstant, PixelSize, Seed, Species, Workers
 
 
 def structure(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Images of one material.")],
+    images: Images,
     *,
-    species: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Species from the darkest column to the brightest: Mo,Re.")
-    ] = None,
+    species: Species = None,
     region: Annotated[
         list[str] | None,
         typer.Option(metavar="[NAME=]y0:y1,x0:x1", help="Part of the image, in pixels. Repeat with NAME= for each."),
     ] = None,
-    pixel_size: Annotated[
-        float | None, typer.Option(help="Side of a pixel in angstrom, where the file does not say.")
-    ] = None,
-    lattice_constant: Annotated[
-        float | None, typer.Option(help="Known lattice constant in angstrom: checks the pixel size.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Path of the image inside a file that holds several.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    pixel_size: PixelSize = None,
+    lattice_constant: LatticeConstant = None,
+    dataset: Dataset = None,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
         "structure.h5"
     ),
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Worker processes; 1 starts none. The numbers do not depend on it.", show_default="cores, up to 4"
-        ),
-    ] = None,
+    workers: Workers = None,
 ) -> None:
     """Describe local structure: cells, strain, chains, kinds of neighbourhoods, defects, and modes that images share.
 

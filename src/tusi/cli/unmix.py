@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tusi.cli.console import output, print_warnings, quiet_warnings, told
+from tusi.cli.options import Dataset, PixelSize, Seed
 from tusi.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,11 +32,9 @@ def unmix(
         int | None, typer.Option(help="Number of phases, where it is known.", show_default="by evidence, up to 6")
     ] = None,
     level: Annotated[float, typer.Option(help="Probability of the intervals.")] = 0.9,
-    pixel_size: Annotated[
-        float | None, typer.Option(help="Side of a pixel in angstrom, where the file does not say.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option(help="Path of the image inside a file that holds several.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 0,
+    pixel_size: PixelSize = None,
+    dataset: Dataset = None,
+    seed: Seed = 0,
     out: Annotated[
         Path, typer.Option(help="Picture (.png, .svg, .pdf), maps of all numbers (.nc), or a summary (.json).")
     ] = Path("phases.png"),
