@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tusi.cli.console import output, told
+from tusi.cli.options import Seed
 from tusi.errors import InputError
 
 if TYPE_CHECKING:
