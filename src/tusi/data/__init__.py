@@ -1,6 +1,7 @@
 """What stages hand each other: grids, atoms, lattices, site graphs, noise models, flags and their storage."""
 
 from tusi.data.atoms import Atoms
+from tusi.data.causal_graph import CausalEdge, CausalGraph
 from tusi.data.descriptors import Descriptors
 from tusi.data.flags import AtomFlag
 from tusi.data.graph import SiteGraph
@@ -12,6 +13,8 @@ from tusi.data.noise import NoiseModel
 __all__ = [
     "AtomFlag",
     "Atoms",
+    "CausalEdge",
+    "CausalGraph",
     "Descriptors",
     "Lattice",
     "NeighborGraph",

@@ -1,0 +1,11 @@
+"""Statistics of samples that lie in an image: how many independent ones they are worth, and what chance would give."""
+
+from tusi.lazy import load_on_use
+
+_HOMES = {
+    "Layout": "layout",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)
