@@ -1,6 +1,7 @@
 """One step of expectation-maximisation for a mixture of normals in a few dimensions, each row with an error of its own.
 
-Arrays in, arrays out; the meaning of the numbers is in `tusi.structure.neighbourhoods.mixture`.
+Arrays in, arrays out; the meaning of the numbers is in `tusi.structure.neighbourhoods.mixture`. What depends on the
+error alone is computed once for rows in a row that have the same.
 
 References
 ----------
@@ -12,21 +13,21 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def factorise(matrix, lower):
-    """Fill `lower` with the Cholesky factor of `matrix` and return the logarithm of its determinant."""
-    n = matrix.shape[0]
-    log_determinant = 0.0
+def factorise(spread, error, lower):
+    """Fill `lower` with the Cholesky factor of the total covariance and return the height of the log-density."""
+    n = len(spread)
+    height = -0.5 * n * np.log(2 * np.pi)
     for a in range(n):
         for b in range(a + 1):
-            total = matrix[a, b]
+            total = spread[a, b] + error[a, b]
             for c in range(b):
                 total -= lower[a, c] * lower[b, c]
             if a == b:
                 lower[a, a] = np.sqrt(max(total, 1e-300))
-                log_determinant += 2 * np.log(lower[a, a])
+                height -= np.log(lower[a, a])
             else:
                 lower[a, b] = total / lower[b, b]
-    return log_determinant
+    return height
 
 
 @njit(cache=True, nogil=True)
@@ -39,44 +40,41 @@ def forward(lower, vector):
 
 
 @njit(cache=True, nogil=True)
-def log_density(scratch, mean, spread, whitened, half):
-    """Return the log-density of a row under one class.
-
-    `scratch` holds the row, its error and room for two matrices. `whitened` receives the row's deviation and `half` the
-    class's spread, both in units of the root of their total covariance.
-    """
-    score, error, total, lower = scratch
-    n_dimensions = len(score)
-    for a in range(n_dimensions):
-        whitened[a] = score[a] - mean[a]
-        for b in range(n_dimensions):
-            total[a, b] = spread[a, b] + error[a, b]
+def condition(spread, lower, half, remaining):
+    """Fill `half` with the spread in units of the root `lower`, `remaining` with what a row leaves of the spread."""
+    n = len(spread)
+    for a in range(n):
+        for b in range(n):
             half[a, b] = spread[a, b]
-    value = -0.5 * (factorise(total, lower) + n_dimensions * np.log(2 * np.pi))
-    forward(lower, whitened)
-    for a in range(n_dimensions):
-        value -= 0.5 * whitened[a] ** 2
         forward(lower, half[a])
-    return value
+    for a in range(n):
+        for b in range(a + 1):
+            total = spread[a, b]
+            for c in range(n):
+                total -= half[a, c] * half[b, c]
+            remaining[a, b] = total
+            remaining[b, a] = total
 
 
 @njit(cache=True, nogil=True)
-def add_moments(share, mean, spread, step, sums):
+def add_moments(share, expected, remaining, sums):
     """Add to `sums` the posterior mean and second moment of the error-free score, weighted by `share`."""
-    whitened, half = step
     first, second = sums
-    n_dimensions = len(mean)
-    expected = mean.copy()
-    for a in range(n_dimensions):
-        for c in range(n_dimensions):
-            expected[a] += half[a, c] * whitened[c]
-    for a in range(n_dimensions):
+    n = len(expected)
+    for a in range(n):
         first[a] += share * expected[a]
-        for b in range(n_dimensions):
-            remaining = spread[a, b]
-            for c in range(n_dimensions):
-                remaining -= half[a, c] * half[b, c]
-            second[a, b] += share * (expected[a] * expected[b] + remaining)
+        for b in range(n):
+            second[a, b] += share * (expected[a] * expected[b] + remaining[a, b])
+
+
+@njit(cache=True, nogil=True)
+def differ(one, other):
+    """Return whether two matrices differ in any element."""
+    for a in range(one.shape[0]):
+        for b in range(one.shape[1]):
+            if one[a, b] != other[a, b]:
+                return True
+    return False
 
 
 @njit(cache=True, nogil=True)
@@ -98,18 +96,29 @@ def expectation_step(rows, classes, result):
     responsibility, first, second = result
     n_rows, n_dimensions = score.shape
     n_classes = len(mean)
-    total = np.zeros((n_dimensions, n_dimensions))
-    lower = np.zeros((n_dimensions, n_dimensions))
-    whitened = np.zeros((n_classes, n_dimensions))
+    lower = np.zeros((n_classes, n_dimensions, n_dimensions))
     half = np.zeros((n_classes, n_dimensions, n_dimensions))
+    remaining = np.zeros((n_classes, n_dimensions, n_dimensions))
+    whitened = np.zeros((n_classes, n_dimensions))
+    expected = np.zeros(n_dimensions)
+    height = np.zeros(n_classes)
+    conditioned = np.zeros(n_classes, np.bool_)
     first[:] = 0.0
     second[:] = 0.0
     log_likelihood = 0.0
     for i in range(n_rows):
-        scratch = (score[i], error[i], total, lower)
+        if i == 0 or differ(error[i], error[i - 1]):
+            for k in range(n_classes):
+                height[k] = factorise(spread[k], error[i], lower[k])
+                conditioned[k] = False
         highest = -np.inf
         for k in range(n_classes):
-            value = log_weight[i, k] + log_density(scratch, mean[k], spread[k], whitened[k], half[k])
+            value = log_weight[i, k] + height[k]
+            for a in range(n_dimensions):
+                whitened[k, a] = score[i, a] - mean[k, a]
+            forward(lower[k], whitened[k])
+            for a in range(n_dimensions):
+                value -= 0.5 * whitened[k, a] ** 2
             responsibility[i, k] = value
             highest = max(highest, value)
         density = 0.0
@@ -120,6 +129,12 @@ def expectation_step(rows, classes, result):
         for k in range(n_classes):
             responsibility[i, k] /= density
             if responsibility[i, k] > 1e-12:
-                step = (whitened[k], half[k])
-                add_moments(responsibility[i, k], mean[k], spread[k], step, (first[k], second[k]))
+                if not conditioned[k]:
+                    condition(spread[k], lower[k], half[k], remaining[k])
+                    conditioned[k] = True
+                for a in range(n_dimensions):
+                    expected[a] = mean[k, a]
+                    for c in range(n_dimensions):
+                        expected[a] += half[k, a, c] * whitened[k, c]
+                add_moments(responsibility[i, k], expected, remaining[k], (first[k], second[k]))
     return log_likelihood

@@ -203,36 +203,42 @@ def _moments(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Whitening:
-    """The error covariance of a complete neighbourhood, jitter included, and its root."""
+    """The error covariance of a complete neighbourhood, jitter included, and its root; or a stack of them."""
 
-    jitter: Float[np.ndarray, "2"]
-    root: Float[np.ndarray, "component component"]
+    jitter: Float[np.ndarray, "*stack 2"]
+    root: Float[np.ndarray, "*stack component component"]
 
     @classmethod
     def of(
-        cls, moment: Float[np.ndarray, "component component"], error: Float[np.ndarray, "component component"]
+        cls, moment: Float[np.ndarray, "*stack component component"], error: Float[np.ndarray, "component component"]
     ) -> "_Whitening":
-        n_slots = len(moment) // 2
+        n_components = len(error)
+        n_slots = n_components // 2
         unsharing = np.linalg.inv(np.linalg.cholesky(np.eye(n_slots) + 1))
         beyond = moment - error
-        blocks = [unsharing @ beyond[axis::2, axis::2] @ unsharing.T for axis in (0, 1)]
-        jitter = np.array([max(np.median(np.linalg.eigvalsh(block)), 0.0) for block in blocks])
+        blocks = [unsharing @ beyond[..., axis::2, axis::2] @ unsharing.T for axis in (0, 1)]
+        jitter = np.stack([np.median(np.linalg.eigvalsh(block), axis=-1) for block in blocks], axis=-1).clip(0.0)
         total = error + _shared(jitter, n_slots)
-        floor = 1e-9 * max(np.trace(moment), np.trace(total), 1e-30) / len(moment)
-        return cls(jitter, np.linalg.cholesky(total + floor * np.eye(len(total))))
+        largest = np.maximum(np.trace(moment, axis1=-2, axis2=-1), np.trace(total, axis1=-2, axis2=-1)).clip(1e-30)
+        floor = 1e-9 * largest[..., None, None] / n_components
+        return cls(jitter, np.linalg.cholesky(total + floor * np.eye(n_components)))
 
-    def apply(self, moment: Float[np.ndarray, "component component"]) -> Float[np.ndarray, "component component"]:
+    def apply(
+        self, moment: Float[np.ndarray, "*stack component component"]
+    ) -> Float[np.ndarray, "*stack component component"]:
         inverse = np.linalg.inv(self.root)
-        return inverse @ moment @ inverse.T
+        return inverse @ moment @ np.swapaxes(inverse, -1, -2)
 
     @property
-    def shared(self) -> Float[np.ndarray, "component component"]:
-        return _shared(self.jitter, len(self.root) // 2)
+    def shared(self) -> Float[np.ndarray, "*stack component component"]:
+        return _shared(self.jitter, self.root.shape[-1] // 2)
 
 
-def _shared(jitter: Float[np.ndarray, "2"], n_slots: int) -> Float[np.ndarray, "component component"]:
+def _shared(jitter: Float[np.ndarray, "*stack 2"], n_slots: int) -> Float[np.ndarray, "*stack component component"]:
     """Return the covariance of a neighbourhood whose atoms, the centre among them, err independently."""
-    return np.kron(np.eye(n_slots) + 1, np.diag(jitter))
+    of_axes = jitter[..., None] * np.eye(2)
+    blocks = (np.eye(n_slots) + 1)[:, None, :, None] * of_axes[..., None, :, None, :]
+    return blocks.reshape(*jitter.shape[:-1], 2 * n_slots, 2 * n_slots)
 
 
 def _null_limit(
@@ -248,11 +254,11 @@ def _null_limit(
     values, vectors = np.linalg.eigh(covariance)
     root = vectors * np.sqrt(np.maximum(values, 0.0))[:, None, :]
     n_simulations = int(np.clip(SIMULATED_ROWS // len(hoods), FEWEST_SIMULATIONS, MOST_SIMULATIONS))
-    largest = []
-    for _ in range(n_simulations):
+    moment = np.empty((n_simulations, *error.shape))
+    for number in range(n_simulations):
         noise = np.einsum("aij,aj->ai", root, rng.standard_normal((len(known), 2)))
-        _, moment = _moments(hoods.differences(noise).reshape(len(hoods), -1))
-        largest.append(np.linalg.eigvalsh(_Whitening.of(moment, error).apply(moment))[-1])
+        moment[number] = _moments(hoods.differences(noise).reshape(len(hoods), -1))[1]
+    largest = np.linalg.eigvalsh(_Whitening.of(moment, error).apply(moment))[:, -1]
     return float(np.quantile(largest, NULL_QUANTILE))
 
 

@@ -164,21 +164,25 @@ def _start(
     """Draw class centres far from each other and give each row to the nearest."""
     n_dimensions = data.score.shape[1]
     sure = _sure_rows(data.error)
-    centre = [feature[rng.choice(sure)]]
-    for _ in range(n_classes - 1):
-        gap = np.min([((feature[sure] - one) ** 2).sum(axis=1) for one in centre], axis=0)
+    known = feature[sure]
+    centre = np.empty((n_classes, feature.shape[1]))
+    centre[0] = feature[rng.choice(sure)]
+    gap = np.full(len(sure), np.inf)
+    for k in range(1, n_classes):
+        gap = np.minimum(gap, ((known - centre[k - 1]) ** 2).sum(axis=1))
         chance = gap / gap.sum() if gap.sum() > 0 else np.full(len(gap), 1 / len(gap))
-        centre.append(feature[rng.choice(sure, p=chance)])
+        centre[k] = feature[rng.choice(sure, p=chance)]
     for _ in range(4):
-        owner = np.argmin([((feature - one) ** 2).sum(axis=1) for one in centre], axis=0)
-        for k in np.unique(owner[sure]):
-            centre[k] = feature[sure][owner[sure] == k].mean(axis=0)
+        owner = np.argmin((centre**2).sum(axis=1) - 2 * feature @ centre.T, axis=1)
+        owned = (owner[sure] == np.arange(n_classes)[:, None]).astype(float)
+        n_owned = owned.sum(axis=1, keepdims=True)
+        centre = np.where(n_owned > 0, owned @ known / np.maximum(n_owned, 1), centre)
     total = np.cov(data.score[sure].T).reshape(n_dimensions, n_dimensions)
     near = (np.arange(n_classes) == owner[:, None]) * 0.98
     probability = np.concatenate([near, np.full((len(feature), 1), 0.02)], axis=1)
     probability = (probability + 1e-3) / (1 + 1e-3 * (n_classes + 1))
     spread = np.stack([total / n_classes**2] * n_classes + [OUTLIER_WIDTH**2 * total])
-    mean = np.stack([one[:n_dimensions] for one in centre] + [data.score[sure].mean(axis=0)])
+    mean = np.concatenate([centre[:, :n_dimensions], data.score[sure].mean(axis=0)[None]])
     return ClassMixture(
         fraction=probability.mean(axis=0),
         mean=mean,
