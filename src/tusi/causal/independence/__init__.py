@@ -6,6 +6,7 @@ _HOMES = {
     "Independence": "question",
     "IndependenceTest": "question",
     "Oracle": "oracle",
+    "PartialCorrelation": "linear",
     "PreparedTest": "question",
     "d_separated": "oracle",
 }

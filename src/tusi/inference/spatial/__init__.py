@@ -4,6 +4,9 @@ from tusi.lazy import load_on_use
 
 _HOMES = {
     "Layout": "layout",
+    "PairLags": "lags",
+    "centred": "effective",
+    "effective_sample_size": "effective",
 }
 
 __all__ = list(_HOMES)
