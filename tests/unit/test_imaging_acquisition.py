@@ -7,7 +7,12 @@ from tusi.data import pixel_size_of
 from tusi.errors import InputError
 from tusi.imaging import Acquisition, Contamination, Detector, Display, Distortion, Scene, acquire
 
-SCENE = Scene(position=[[12.0, 11.0], [20.5, 22.3]], amplitude=[1.0, 1.8], width=[2.5, 2.5], shape=(32, 32))
+SCENE = Scene(
+    position=np.array([[12.0, 11.0], [20.5, 22.3]]),
+    amplitude=np.array([1.0, 1.8]),
+    width=np.array([2.5, 2.5]),
+    shape=(32, 32),
+)
 
 
 def test_counts_are_poisson_around_the_stated_mean():

@@ -55,7 +55,7 @@ class NoiseSpectrum:
         """Return the power of the filtered noise at this frequency."""
         return self.white * self.transfer(frequency) ** 2
 
-    def rounding(self, frequency: Float[np.ndarray, "*bin"]) -> Float[np.ndarray, "*bin"]:
+    def rounding(self, frequency: Float[np.ndarray, "*bin"]) -> Float[np.ndarray, "*bin"] | np.floating:
         """Return the power of what the filter did not touch at this frequency."""
         return self.floor / (1 + (frequency / self.floor_frequency) ** 2)
 

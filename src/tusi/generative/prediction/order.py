@@ -208,7 +208,8 @@ def find_order(
     if conserved and any(best) and np.minimum(best, shape - np.array(best)).max() <= 1:
         return SeparationOrder()
     star = _star(np.array(best) / shape, sites)
-    modes = tuple(_modes(size, mode, tuple(np.rint(q * shape).astype(int) % shape), (sites, n_species)) for q in star)
+    places = (np.rint(np.array(star) * shape).astype(int) % shape).tolist()
+    modes = tuple(_modes(size, mode, tuple(place), (sites, n_species)) for place in places)
     return WaveOrder(wave_vectors=tuple(tuple(float(x) for x in q) for q in star), modes=modes)
 
 

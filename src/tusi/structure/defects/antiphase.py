@@ -5,13 +5,13 @@ import itertools
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
-from scipy.sparse import coo_matrix, csr_matrix
+from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import Delaunay
 from scipy.special import expit
 
 from tusi.data import Atoms, Lattice, NeighborGraph
-from tusi.structure.defects.frame import CrystalFrame
+from tusi.structure.defects.frame import CrystalFrame, gaussian_weights, local_mean
 from tusi.structure.defects.grains import middle_of, wall_segments
 from tusi.structure.defects.table import Defect, DefectKind
 
@@ -76,19 +76,19 @@ def find_order(atoms: Atoms, lattice: Lattice, frame: CrystalFrame, *, domain: i
     contrast = level - level.mean()
     if contrast.var() < 1e-6:
         return None
-    place = dataclasses.replace(frame, position=atoms.position[lattice.atom[site]])
-    weight = place.weights(place.position)
+    position = atoms.position[lattice.atom[site]]
+    weight = gaussian_weights(position, position, width=frame.width)
     coordinate = lattice.index[site, :2] + lattice.basis[lattice.index[site, 2]]
     best, strength = None, LEAST_ORDER
     for wave_vector, n_phases in _wave_vectors(frame):
-        wave = _local_wave(weight, contrast, coordinate @ wave_vector)
+        wave = local_mean(weight, contrast * np.exp(-2j * np.pi * (coordinate @ wave_vector)))
         explained = float(np.median(np.abs(wave) ** 2) / contrast.var()) * (1 if n_phases == 2 else 2)
         if explained > strength * 1.001:
             best, strength = (wave_vector, n_phases, wave), explained
     if best is None:
         return None
     wave_vector, n_phases, wave = best
-    return _labelled(site, place, probability, (coordinate @ wave_vector, wave), (wave_vector, n_phases))
+    return _labelled(site, position, probability, (coordinate @ wave_vector, wave), (wave_vector, n_phases))
 
 
 def _wave_vectors(frame: CrystalFrame) -> list[tuple[Float[np.ndarray, "2"], int]]:
@@ -103,16 +103,9 @@ def _wave_vectors(frame: CrystalFrame) -> list[tuple[Float[np.ndarray, "2"], int
     return waves
 
 
-def _local_wave(
-    weight: csr_matrix, contrast: Float[np.ndarray, " site"], phase: Float[np.ndarray, " site"]
-) -> Complex[np.ndarray, " site"]:
-    total = np.maximum(np.asarray(weight.sum(axis=1)).ravel(), 1e-300)
-    return (weight @ (contrast * np.exp(-2j * np.pi * phase))) / total
-
-
 def _labelled(
     site: Int[np.ndarray, " site"],
-    place: CrystalFrame,
+    position: Float[np.ndarray, "site 2"],
     seen: Float[np.ndarray, "site species"],
     start: tuple[Float[np.ndarray, " site"], Complex[np.ndarray, " site"]],
     wave: tuple[Float[np.ndarray, "2"], int],
@@ -128,7 +121,7 @@ def _labelled(
     step = n_phases * (turn + reference / (2 * np.pi))
     offset = np.angle(np.exp(2j * np.pi * step).mean()) / (2 * np.pi)
     own = np.rint(step - offset).astype(int) % n_phases
-    links = _links(place.position)
+    links = _links(position)
     label = _sharpened(label, own, seen, (links, n_phases))
     region = _regions(label, links)
     phase = np.array([np.bincount(label[region == number]).argmax() for number in range(region.max() + 1)])

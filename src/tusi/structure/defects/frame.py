@@ -73,11 +73,7 @@ class CrystalFrame:
         self, place: Float[np.ndarray, "place 2"], *, leave_out: Int[np.ndarray, " place"] | None = None
     ) -> csr_matrix:
         """Return the Gaussian weight of every atom at each place; `leave_out` names one atom to ignore at each."""
-        near = cKDTree(place).sparse_distance_matrix(cKDTree(self.position), REACH * self.width, output_type="ndarray")
-        if leave_out is not None:
-            near = near[leave_out[near["i"]] != near["j"]]
-        value = np.exp(-0.5 * (near["v"] / self.width) ** 2)
-        return csr_matrix((value, (near["i"], near["j"])), shape=(len(place), len(self.position)))
+        return gaussian_weights(place, self.position, width=self.width, leave_out=leave_out)
 
     def wave(
         self, place: Float[np.ndarray, "place 2"], *, leave_out: Int[np.ndarray, " place"] | None = None
@@ -92,14 +88,47 @@ class CrystalFrame:
         weight = self.weights(place, leave_out=leave_out)
         total = np.asarray(weight.sum(axis=1)).ravel()
         squares = np.asarray(weight.multiply(weight).sum(axis=1)).ravel()
-        safe = np.maximum(total, 1e-150)
-        return (weight @ self.phasor) / safe[:, None], np.where(total > 0, squares / safe**2, np.inf)
+        share = np.where(total > 0, squares / np.maximum(total, 1e-150) ** 2, np.inf)
+        return local_mean(weight, self.phasor), share
 
     def miss(
         self, place: Float[np.ndarray, "place 2"], wave: Complex[np.ndarray, "place 2"]
     ) -> tuple[Float[np.ndarray, "place 2"], Int[np.ndarray, " place"]]:
         """Return the vector from the nearest local site to each place, and which basis site that is."""
         return miss_of(place, wave, self.vectors, self.basis)
+
+
+def gaussian_weights(
+    place: Float[np.ndarray, "place 2"],
+    position: Float[np.ndarray, "atom 2"],
+    *,
+    width: float,
+    leave_out: Int[np.ndarray, " place"] | None = None,
+) -> csr_matrix:
+    """Return the Gaussian weight of every atom at each place, cut off at `REACH` widths.
+
+    Parameters
+    ----------
+    place
+        (y, x) of the places.
+    position
+        (y, x) of the atoms.
+    width
+        Standard deviation of the neighbourhood, in the unit of the positions.
+    leave_out
+        One atom to ignore at each place.
+    """
+    near = cKDTree(place).sparse_distance_matrix(cKDTree(position), REACH * width, output_type="ndarray")
+    if leave_out is not None:
+        near = near[leave_out[near["i"]] != near["j"]]
+    value = np.exp(-0.5 * (near["v"] / width) ** 2)
+    return csr_matrix((value, (near["i"], near["j"])), shape=(len(place), len(position)))
+
+
+def local_mean(weight: csr_matrix, phasor: Complex[np.ndarray, "atom *wave"]) -> Complex[np.ndarray, "place *wave"]:
+    """Return the weighted mean of what the atoms add to each wave; zero at places without atoms."""
+    total = np.maximum(np.asarray(weight.sum(axis=1)), 1e-150)
+    return (weight @ phasor) / total.reshape(-1, *(1,) * (phasor.ndim - 1))
 
 
 def miss_of(

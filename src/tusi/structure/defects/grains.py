@@ -9,7 +9,7 @@ from scipy.spatial import Delaunay, cKDTree
 from scipy.special import expit
 
 from tusi.data import Lattice
-from tusi.structure.defects.frame import CrystalFrame
+from tusi.structure.defects.frame import CrystalFrame, gaussian_weights, local_mean
 from tusi.structure.defects.table import Defect, DefectKind
 
 LOW_ANGLE, MINOR, UNSTRAINED = 10.0, 0.1, 0.015
@@ -134,15 +134,21 @@ def sharpened_grains(
         return grain
     coherence = np.full((len(band), max(frames) + 1), -np.inf)
     for number, frame in frames.items():
-        phasor = np.exp(2j * np.pi * (position[inside] @ np.linalg.inv(frame.vectors)))
-        probe = dataclasses.replace(frame, position=position[inside], phasor=phasor, width=0.75 * frame.spacing)
-        wave = np.abs(probe.wave(position[band])).sum(axis=1)
-        wave = wave / max(float(np.median(np.abs(probe.wave(frame.position)).sum(axis=1))), 1e-6)
+        usual = float(np.median(_coherence(frame.position, position[inside], frame)))
+        wave = _coherence(position[band], position[inside], frame) / max(usual, 1e-6)
         coherence[:, number] = np.where(near[number][np.searchsorted(inside, band)], wave, -np.inf)
     best = coherence.argmax(axis=1)
     own = coherence[np.arange(len(band)), grain[band]]
     grain[band] = np.where(coherence.max(axis=1) > own + 0.02, best, grain[band])
     return _without_specks(position, grain, band, reach=1.2 * spacing)
+
+
+def _coherence(
+    place: Float[np.ndarray, "place 2"], position: Float[np.ndarray, "atom 2"], frame: CrystalFrame
+) -> Float[np.ndarray, " place"]:
+    """Return the sum of the moduli of one crystal's waves at each place, over all atoms nearby whatever their site."""
+    phasor = np.exp(2j * np.pi * (position @ np.linalg.inv(frame.vectors)))
+    return np.abs(local_mean(gaussian_weights(place, position, width=0.75 * frame.spacing), phasor)).sum(axis=1)
 
 
 def _without_specks(

@@ -73,7 +73,7 @@ class DefectLibrary:
         keys = {"format": FORMAT, "version": VERSION, "kind": DefectKind(patch.kind).name.lower()}
         return int(self._database.write(atoms, data=data, label=patch.label or "unnamed", **keys))
 
-    def patch(self, number: int) -> DefectPatch:
+    def patch(self, number: int | np.integer) -> DefectPatch:
         """Return the patch of this number.
 
         Raises

@@ -137,7 +137,7 @@ class PatchMatch:
 
 
 def cut_patch(
-    defects: Defects, row: int, *, atoms: Atoms, lattice: Lattice, radius: float = 2.5, label: str = ""
+    defects: Defects, row: int | np.integer, *, atoms: Atoms, lattice: Lattice, radius: float = 2.5, label: str = ""
 ) -> DefectPatch:
     """Cut out the atoms around a defect.
 

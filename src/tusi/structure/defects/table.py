@@ -220,15 +220,15 @@ class Defects(Record):
         """Return the rows of one kind."""
         return self[self.kind == kind]
 
-    def members(self, row: int) -> Int[np.ndarray, " member"]:
+    def members(self, row: int | np.integer) -> Int[np.ndarray, " member"]:
         """Return the rows of the atoms that make a defect."""
         return self.member[self.member_start[row] : self.member_start[row + 1]]
 
-    def segments(self, row: int) -> Float[np.ndarray, "segment 2 2"]:
+    def segments(self, row: int | np.integer) -> Float[np.ndarray, "segment 2 2"]:
         """Return the straight pieces of a boundary: ends (y, x), in `length_unit`."""
         return self.segment[self.segment_start[row] : self.segment_start[row + 1]]
 
-    def length(self, row: int) -> float:
+    def length(self, row: int | np.integer) -> float:
         """Return the length of a boundary, in `length_unit`; zero for other defects."""
         return float(np.linalg.norm(np.diff(self.segments(row), axis=1), axis=2).sum())
 

@@ -122,7 +122,7 @@ class _Evidence:
 
     def _variances(
         self, parameters: Float[np.ndarray, " parameter"]
-    ) -> tuple[Float[np.ndarray, " wave"], Float[np.ndarray, "wave parameter"]]:
+    ) -> tuple[Float[np.ndarray, " wave"], Float[np.ndarray, "wave slope"]]:
         """Return prior variances, none far below the largest, and the slopes of their logarithms."""
         logarithm, slopes = self.waves.log_variances(parameters[:-1])
         floor = logarithm.max() + np.log(FLOOR)
