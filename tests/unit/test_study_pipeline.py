@@ -118,7 +118,7 @@ class TestRuns:
             study.analyze(images, options=QUICK, out=tmp_path / "r.h5", executor=executor)
         assert (tmp_path / "r.h5").read_bytes() == reference[1].read_bytes()
 
-    @pytest.mark.parametrize(("step", "done"), [("Finding atoms", 1), ("Describing local structure", 2)])
+    @pytest.mark.parametrize(("step", "done"), [("Finding atoms", 1), ("Mapping symmetry", 2)])
     def test_killed_run_goes_on_and_gives_the_same_bytes(self, images, reference, tmp_path, monkeypatch, step, done):
         out = tmp_path / "r.h5"
         words = [sys.executable, "-c", KILLED_RUN, step, str(done), str(out), *images]

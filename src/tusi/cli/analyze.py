@@ -7,7 +7,17 @@ import typer
 
 from tusi.cli.console import output, print_warnings, quiet_warnings, told
 from tusi.cli.execution import workers_for
-from tusi.cli.options import Dataset, Images, LatticeConstant, PixelSize, Seed, Species, Workers
+from tusi.cli.options import (
+    Dataset,
+    Images,
+    LatticeConstant,
+    PixelSize,
+    ScanError,
+    Seed,
+    Species,
+    Symmetry,
+    Workers,
+)
 from tusi.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,8 +46,10 @@ def analyze(
     ] = None,
     dataset: Dataset = None,
     structure: Annotated[
-        bool, typer.Option(help="Describe local structure too: strain, chains, classes, defects, modes.")
+        bool, typer.Option(help="Describe local structure too: strain, chains, classes, defects, modes, symmetry.")
     ] = True,
+    symmetry: Symmetry = True,
+    scan_error: ScanError = 0.02,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
         "analysis.h5"
@@ -64,6 +76,8 @@ def analyze(
         seed=seed,
         dataset=dataset,
         structure=structure,
+        symmetry=symmetry,
+        scan_error=scan_error,
     )
     run_analysis(images, options=options, out=out, workers=workers, scheduler=scheduler)
 

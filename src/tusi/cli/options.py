@@ -18,6 +18,13 @@ LatticeConstant = Annotated[
 
 Dataset = Annotated[str | None, typer.Option(help="Path of the image inside a file that holds several.")]
 
+Symmetry = Annotated[bool, typer.Option(help="Map the plane groups of windows, with their probabilities.")]
+
+ScanError = Annotated[
+    float,
+    typer.Option(help="Error of the scan's lengths and angles, as a fraction: no smaller strain breaks a symmetry."),
+]
+
 Seed = Annotated[int, typer.Option(help="Seed of all random numbers.")]
 
 Workers = Annotated[

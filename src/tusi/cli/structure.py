@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from tusi.cli.analyze import listed, result_path, run_analysis
-from tusi.cli.options import Dataset, Images, LatticeConstant, PixelSize, Seed, Species, Workers
+from tusi.cli.options import (
+    Dataset,
+    Images,
+    LatticeConstant,
+    PixelSize,
+    ScanError,
+    Seed,
+    Species,
+    Symmetry,
+    Workers,
+)
 
 
 def structure(
@@ -20,13 +30,15 @@ def structure(
     pixel_size: PixelSize = None,
     lattice_constant: LatticeConstant = None,
     dataset: Dataset = None,
+    symmetry: Symmetry = True,
+    scan_error: ScanError = 0.02,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
         "structure.h5"
     ),
     workers: Workers = None,
 ) -> None:
-    """Describe local structure: cells, strain, chains, kinds of neighbourhoods, defects, and modes that images share.
+    """Describe local structure: strain, chains, kinds of neighbourhoods, symmetry, defects, modes that images share.
 
     What `tusi analyze` finds besides the Hamiltonian. An interrupted run goes on where it stopped.
     """
@@ -41,5 +53,7 @@ def structure(
         models=(),
         seed=seed,
         dataset=dataset,
+        symmetry=symmetry,
+        scan_error=scan_error,
     )
     run_analysis(images, options=options, out=out, workers=workers, scheduler=None)

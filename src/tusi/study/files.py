@@ -27,6 +27,7 @@ from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
 from tusi.study.steps import RegisteredAtoms
 from tusi.study.structure import ImageStructure, StructureAnalysis, StructureOptions
+from tusi.study.symmetry import SymmetryMap
 
 CLASSES: dict[str, type] = {
     "analysis": Analysis,
@@ -74,6 +75,7 @@ CLASSES: dict[str, type] = {
     "species-fit": SpeciesFit,
     "structure-analysis": StructureAnalysis,
     "structure-options": StructureOptions,
+    "symmetry-map": SymmetryMap,
 }
 """Everything that may stand in a result file."""
 

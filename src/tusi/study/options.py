@@ -11,6 +11,9 @@ from tusi.study.regions import Region
 MODELS = ("random", "P1", "P2", "M")
 """Models that are compared unless others are asked for."""
 
+SCAN_ERROR = 0.02
+"""Error of lengths and angles of a scan of which nothing is known, as a fraction."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AnalysisOptions:
@@ -36,6 +39,10 @@ class AnalysisOptions:
         Path of the image inside files that hold several.
     structure
         Whether local structure is described: strain, dimerisation, classes of neighbourhoods, defects, modes.
+    symmetry
+        Whether plane groups are mapped as a part of it.
+    scan_error
+        Error of lengths and angles of the scan, as a fraction: a symmetry is not taken to be broken by less.
     settings
         How carefully Hamiltonians are compared; `None` takes that stage's defaults. `temperature` here goes first.
     """
@@ -49,6 +56,8 @@ class AnalysisOptions:
     seed: int = 0
     dataset: str | None = None
     structure: bool = True
+    symmetry: bool = True
+    scan_error: float = SCAN_ERROR
     settings: HamiltonianSettings | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +65,8 @@ class AnalysisOptions:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(name, expected="a positive number", got=str(value))
+        if not 0 <= self.scan_error < 1:
+            raise InputError("scan_error", expected="a number from 0 to 1", got=str(self.scan_error))
         if self.seed < 0:
             raise InputError("seed", expected="a whole number >= 0", got=str(self.seed))
         if not self.models and not self.structure:

@@ -87,7 +87,7 @@ def analyze(
         platform=machine(),
         keys=(
             *((step, task.file.name, key) for task, own in zip(tasks, keys, strict=True) for step, key in own.items()),
-            ("analysis", "", key_of(HAMILTONIAN_VERSION, options, [(own["graph"], own["structure"]) for own in keys])),
+            ("analysis", "", key_of(HAMILTONIAN_VERSION, options, [(own["graph"], own["symmetry"]) for own in keys])),
         ),
     )
     if out is not None and (finished := _finished(out, provenance)) is not None:
@@ -192,10 +192,12 @@ class _Run:
         options = self.tasks[0].options
         if not options.structure:
             return None
-        described = [own["structure"].value for own in outcomes if "structure" in own]
-        return pooled_structure(
-            [one for one in described if one is not None], options=StructureOptions(seed=options.seed)
-        )
+        described = [
+            dataclasses.replace(own["structure"].value, symmetry=own["symmetry"].value)
+            for own in outcomes
+            if "symmetry" in own and own["structure"].value is not None
+        ]
+        return pooled_structure(described, options=StructureOptions(seed=options.seed))
 
     def told(self, label: str, n_items: int) -> Callable[[int, int], None] | None:
         """Return the progress callback of one step."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from tusi.errors import InputError
 from tusi.study.analysis import InputFile
-from tusi.study.options import MODELS, AnalysisOptions
+from tusi.study.options import MODELS, SCAN_ERROR, AnalysisOptions
 
 _LIBRARIES = ("numpy", "scipy", "numba", "xarray", "tifffile", "h5py")
 
@@ -67,6 +67,10 @@ def command_of(paths: tuple[str, ...], options: AnalysisOptions) -> str:
         words += ["--models", ",".join(options.models)]
     if not options.structure:
         words.append("--no-structure")
+    if options.structure and not options.symmetry:
+        words.append("--no-symmetry")
+    if options.scan_error != SCAN_ERROR:
+        words += ["--scan-error", str(options.scan_error)]
     words += ["--seed", str(options.seed)]
     return shlex.join(words)
 

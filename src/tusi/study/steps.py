@@ -30,6 +30,7 @@ from tusi.study.analysis import InputFile
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region, region_for
 from tusi.study.structure import ImageStructure, StructureOptions, image_structure
+from tusi.study.symmetry import SymmetryMap, symmetry_of
 from tusi.units import ANGSTROM
 
 SCALE_TOLERANCE = 0.03
@@ -173,6 +174,17 @@ def _structure(task: ImageTask, registration: RegisteredAtoms, species: SpeciesF
     )
 
 
+def _symmetry(
+    task: ImageTask, registration: RegisteredAtoms, species: SpeciesFit, described: ImageStructure | None
+) -> SymmetryMap | None:
+    """Map the plane groups, in doubled cells where displacements of period two prevail."""
+    if described is None or not task.options.symmetry:
+        return None
+    return symmetry_of(
+        species.atoms, registration.lattice, doubled=described.doubled, scan_error=task.options.scan_error
+    )
+
+
 STEPS = (
     Step(
         name="read",
@@ -209,6 +221,13 @@ STEPS = (
         function=_structure,
         needs=("register", "species"),
         reads=lambda task: (task.number, task.file.name, task.options.structure, task.options.seed),
+    ),
+    Step(
+        name="symmetry",
+        label="Mapping symmetry",
+        function=_symmetry,
+        needs=("register", "species", "structure"),
+        reads=lambda task: (task.options.symmetry, task.options.scan_error),
     ),
 )
 """The steps of one image, in order."""

@@ -36,9 +36,13 @@ from tusi.structure.order import (
     unit_cells,
 )
 from tusi.study.capture import captured
+from tusi.study.symmetry import SymmetryMap
 
 LEAST_SHARE = 0.05
 """Share of dimerised sites below which an image is called not dimerised."""
+
+DOUBLED = 0.5
+"""Share of dimerised sites from which on the cell is taken to be doubled."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,6 +98,8 @@ class ImageStructure:
         Defects with their probabilities.
     notes
         What could not be had, and warnings.
+    symmetry
+        Plane groups of windows; `None` where it was not asked for.
     """
 
     name: str
@@ -106,6 +112,12 @@ class ImageStructure:
     classes: LocalCrystallography | None
     defects: Defects | None
     notes: tuple[str, ...]
+    symmetry: SymmetryMap | None = None
+
+    @property
+    def doubled(self) -> bool:
+        """Whether displacements of period two prevail, so that the cell is a multiple of the lattice's."""
+        return self.dimerised is not None and self.dimerised.share >= DOUBLED
 
     @property
     def verdict(self) -> str:
