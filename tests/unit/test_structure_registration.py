@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tusi.data import AtomFlag, Atoms
+from tusi.data import AtomFlag, Atoms, make_grid
 from tusi.datasets.defects import CrystalRecipe, simulate_defects
 from tusi.errors import InputError, ScarceDataWarning
+from tusi.finding import find_atoms
 from tusi.structure import lattice_constant_of, register_lattice, site_graph
 
 TRIANGULAR = np.array([[0.0, 3.16], [2.7366, 1.58]])
@@ -247,3 +248,91 @@ def test_missing_atoms_and_slow_distortion_leave_the_simple_cell(seed):
     assert len(lattice.basis) == 1
     assert abs(np.linalg.det(lattice.vectors[0])) == pytest.approx(256, rel=0.03)
     assert (lattice.atom >= 0).sum() == len(atoms)
+
+
+SEVEN_BY_SEVEN = 26.88 * np.array([[0.0, 1.0], [np.sqrt(3) / 2, 0.5]])
+HALF = np.array([(1 + 2 * row, 1 + 2 * column) for row in range(3) for column in range(3 - row)]) / 7
+ADATOMS = np.concatenate([HALF, 1 - HALF])
+"""The twelve adatoms of Si(111)-7x7, six in either half of the cell; its corners are holes."""
+
+
+def thinned(known, *, missing, seed):
+    keep = np.random.default_rng(seed).random(len(known.atoms)) > missing
+    return Crystal(atoms=known.atoms[keep], cell=known.cell[keep], site=known.site[keep])
+
+
+def assert_every_site_is_one_of_the_true_ones(lattice, known):
+    for number in range(len(lattice.basis)):
+        rows = (lattice.index[:, 2] == number) & (lattice.atom >= 0)
+        assert len(np.unique(known.site[lattice.atom[rows]])) == 1
+        assert cells_agree(lattice, known, basis_site=number) == 1.0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("strength", [0.0, 0.3])
+def test_all_adatoms_of_a_large_cell_are_its_basis(strength, seed):
+    """Its fundamental waves nearly vanish; halves differ in brightness; 8 % are missing; drift stretches up to 6 %."""
+    known = crystal(
+        vectors=SEVEN_BY_SEVEN,
+        basis=ADATOMS,
+        brightness=(1.0,) * 6 + (0.75,) * 6,
+        n=6,
+        jitter=0.01,
+        displace=lambda position, cell: strength * drift(position, cell),
+        seed=seed,
+    )
+    known = thinned(known, missing=0.08, seed=seed + 100)
+    lattice = register_lattice(known.atoms)
+    assert len(lattice.basis) == 12
+    assert abs(np.linalg.det(lattice.vectors[0])) == pytest.approx(abs(np.linalg.det(SEVEN_BY_SEVEN)), rel=0.003)
+    assert (lattice.atom >= 0).sum() == len(known.atoms)
+    assert_every_site_is_one_of_the_true_ones(lattice, known)
+    assert lattice.vacant.sum() == pytest.approx(0.08 * len(known.atoms), rel=0.5)
+
+
+def test_a_basis_of_nineteen_sites_at_uneven_distances():
+    """Sites from 4 to 10 angstrom apart in a skew cell: some are closer than the radius that suits most of them."""
+    rng = np.random.default_rng(0)
+    vectors, places = np.array([[0.0, 25.0], [22.0, -5.0]]), [np.zeros(2)]
+    while len(places) < 19:
+        place = rng.random(2)
+        away = np.array(places) - place
+        if np.linalg.norm((away - np.round(away)) @ vectors, axis=1).min() > 4.0:
+            places.append(place)
+    known = crystal(vectors=vectors, basis=places, brightness=rng.uniform(0.5, 1.0, 19), n=6, jitter=0.01)
+    known = thinned(known, missing=0.08, seed=1)
+    lattice = register_lattice(known.atoms)
+    assert len(lattice.basis) == 19
+    assert abs(np.linalg.det(lattice.vectors[0])) == pytest.approx(550, rel=0.003)
+    assert_every_site_is_one_of_the_true_ones(lattice, known)
+
+
+def test_a_large_cell_in_an_image_with_offsets_of_its_lines():
+    """Adatoms as a tunnelling microscope shows them: sheared scan, sloping terrace, offset lines, vacancies."""
+    rng = np.random.default_rng(3)
+    vectors = SEVEN_BY_SEVEN / 0.59 @ np.array([[0.88, 0.5], [-0.47, 0.83]])
+    row, column = np.mgrid[-9:10, -9:10].reshape(2, -1)
+    cell = np.stack([row, column], axis=1)
+    y, x = np.mgrid[:180, :180]
+    image = 0.004 * y + 0.05 * rng.standard_normal((180, 1)) + 0.03 * rng.standard_normal((180, 180))
+    for number, place in enumerate(ADATOMS):
+        position = (cell + place) @ vectors + 90 + 0.3 * rng.standard_normal(cell.shape)
+        present = rng.random(len(cell)) > 0.05
+        inside = ((position > -8) & (position < 188)).all(axis=1)
+        for middle in position[inside & present]:
+            away = (y - middle[0]) ** 2 + (x - middle[1]) ** 2
+            image += (1.0 if number < 6 else 0.8) * np.exp(-away / (2 * 3.8**2))
+    lattice = register_lattice(find_atoms(make_grid(image)).atoms)
+    assert len(lattice.basis) == 12
+    assert abs(np.linalg.det(lattice.vectors[0])) == pytest.approx(abs(np.linalg.det(vectors)), rel=0.005)
+    corners = (cell @ vectors + 90)[(np.abs(cell) < 2).all(axis=1)]
+    assert np.linalg.norm(corners[:, None] - lattice.position, axis=2).min() > 8.0
+
+
+def test_a_dimer_in_every_cell_is_two_sites():
+    known = crystal(
+        vectors=15.4 * np.eye(2), basis=((0.1, 0.1), (-0.1, -0.1), (0.5, 0.5)), brightness=(1, 1, 0.5), n=10
+    )
+    lattice = register_lattice(known.atoms)
+    assert len(lattice.basis) == 3
+    assert_every_site_is_one_of_the_true_ones(lattice, known)

@@ -9,7 +9,7 @@ position of the basis site, so that atoms can be counted without following a cha
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
@@ -39,10 +39,10 @@ class LatticePhase:
     vectors: Float[np.ndarray, "2 2"]
     member: Bool[np.ndarray, " atom"]
 
-    def in_cell(self, cell: Int[np.ndarray, "2 2"]) -> "LatticePhase":
-        """Return the same domain counted in a larger cell, whose vectors are these multiples of the present ones."""
+    def in_cell(self, cell: Real[np.ndarray, "2 2"]) -> "LatticePhase":
+        """Return the same domain counted in another cell, whose vectors are these multiples of the present ones."""
         vectors = reduce_vectors(cell @ self.vectors)
-        steps = np.rint(vectors @ np.linalg.inv(self.vectors))
+        steps = np.rint(vectors @ np.linalg.inv(cell @ self.vectors)) @ cell
         backward = np.linalg.inv(steps)
         return dataclasses.replace(
             self, coordinate=self.coordinate @ backward, offset=self.offset @ backward, vectors=vectors
@@ -82,7 +82,7 @@ def follow_phase(
     LatticePhase
         Coordinates, corrected vectors and membership; the domain may be empty.
     """
-    neighbourhood = _neighbourhood(position, radius)
+    neighbourhood = gaussian_neighbourhood(position, radius)
     member = np.zeros(len(position), bool)
     wave_number = np.linalg.inv(vectors)
     offset = np.zeros((len(position), 2))
@@ -90,14 +90,12 @@ def follow_phase(
         wave = np.exp(2j * np.pi * position @ wave_number)
         mean = (neighbourhood @ (weight[:, None] * wave)) / (neighbourhood @ weight)[:, None]
         coherent = (np.abs(mean) > coherence).all(axis=1)
-        member = _largest_component(position, coherent, reach=1.5 * np.linalg.norm(vectors, axis=1).max())
+        member = connected(position, coherent, reach=1.5 * np.linalg.norm(vectors, axis=1).max())
         if member.sum() < 4:
-            nowhere = np.full((len(position), 2), np.nan)
-            return LatticePhase(coordinate=nowhere, offset=nowhere, vectors=vectors, member=np.zeros_like(member))
+            return nowhere(vectors, len(position))
         offset = np.full((len(position), 2), np.nan)
         offset[member] = _unwrap(position[member], np.angle(mean[member]) / (2 * np.pi))
-        design = np.column_stack([position[member] - position[member].mean(axis=0), np.ones(member.sum())])
-        slope = np.linalg.lstsq(design, offset[member], rcond=None)[0][:2]
+        slope = linear_part(position[member], offset[member])
         if np.abs(np.linalg.inv(wave_number - slope) - vectors).max() > 0.2 * np.abs(vectors).max():
             break
         wave_number = wave_number - slope
@@ -139,7 +137,19 @@ def place(
     return expected
 
 
-def _neighbourhood(position: Float[np.ndarray, "atom 2"], radius: float) -> csr_matrix:
+def nowhere(vectors: Float[np.ndarray, "2 2"], n_atoms: int) -> LatticePhase:
+    """Return the domain of a lattice to which none of the atoms belong."""
+    unknown = np.full((n_atoms, 2), np.nan)
+    return LatticePhase(coordinate=unknown, offset=unknown, vectors=vectors, member=np.zeros(n_atoms, bool))
+
+
+def linear_part(position: Float[np.ndarray, "atom 2"], offset: Float[np.ndarray, "atom 2"]) -> Float[np.ndarray, "2 2"]:
+    """Return the part of the offsets that is linear in the position: what corrects the mean lattice."""
+    design = np.column_stack([position - position.mean(axis=0), np.ones(len(position))])
+    return np.linalg.lstsq(design, offset, rcond=None)[0][:2]
+
+
+def gaussian_neighbourhood(position: Float[np.ndarray, "atom 2"], radius: float) -> csr_matrix:
     """Return Gaussian weights between atoms up to two and a half standard deviations apart."""
     pairs = cKDTree(position).query_pairs(2.5 * radius, output_type="ndarray")
     distance = np.linalg.norm(position[pairs[:, 0]] - position[pairs[:, 1]], axis=1)
@@ -157,7 +167,7 @@ def _adjacency(position: Float[np.ndarray, "atom 2"], reach: float) -> csr_matri
     return coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape).tocsr()
 
 
-def _largest_component(
+def connected(
     position: Float[np.ndarray, "atom 2"], allowed: Bool[np.ndarray, " atom"], *, reach: float
 ) -> Bool[np.ndarray, " atom"]:
     """Return the largest set of allowed atoms that are connected by steps of at most this reach."""

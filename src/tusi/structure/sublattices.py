@@ -7,6 +7,9 @@ from scipy import ndimage
 from tusi.structure.neighbours import first_shell
 from tusi.structure.phases import LatticePhase
 
+FEWEST_BINS, BINS_PER_RADIUS, BLUR = 48, 7, 0.3
+"""Bins along a side of the folded cell, at least, and in the radius of a site; blur of its density, in radii."""
+
 FEWEST_CONTRASTS = 24
 """Fewer columns with all their neighbours say nothing about alternation."""
 
@@ -23,31 +26,30 @@ def find_basis(
     weight
         Importance of each atom.
     radius
-        How far from the place an atom may lie, in units of the shortest lattice vector.
+        How far from the place an atom may lie, in the unit of the positions; sites are farther apart than this.
     occupancy
         Share of the cells in which the place must be filled.
     """
     coordinate, weight = phase.coordinate[phase.member], weight[phase.member]
-    shortest = np.linalg.norm(phase.vectors, axis=1).min()
-    n_bins = 48
+    lengths = np.linalg.norm(phase.vectors, axis=1)
+    n_bins = max(FEWEST_BINS, int(np.ceil(BINS_PER_RADIUS * lengths.max() / radius)))
     folded = np.floor((coordinate % 1.0) * n_bins).astype(int) % n_bins
     density = np.zeros((n_bins, n_bins))
     np.add.at(density, tuple(folded.T), weight)
-    blur = 0.09 * shortest * n_bins / np.linalg.norm(phase.vectors, axis=1)
-    density = ndimage.gaussian_filter(density, blur, mode="wrap")
+    density = ndimage.gaussian_filter(density, BLUR * radius * n_bins / lengths, mode="wrap")
     n_cells = 0
     basis: list[np.ndarray] = []
     brightness: list[float] = []
     for peak in _peaks(density):
         centre = (peak + 0.5) / n_bins
         for _ in range(5):
-            near, difference = _near(coordinate, centre, phase.vectors, radius=radius * shortest)
+            near, difference = _near(coordinate, centre, phase.vectors, radius=radius)
             if not near.any():
                 break
             centre = (centre + np.average(difference[near], axis=0, weights=weight[near])) % 1.0
         n_filled = len(np.unique(np.round(coordinate[near] - centre), axis=0))
         n_cells = max(n_cells, n_filled)
-        apart = all(_cell_distance(centre, other, phase.vectors) > radius * shortest for other in basis)
+        apart = all(_cell_distance(centre, other, phase.vectors) > radius for other in basis)
         if apart and n_filled >= occupancy * n_cells:
             basis.append(centre)
             brightness.append(float(np.median(weight[near])))
@@ -80,6 +82,33 @@ def _cell_distance(
 ) -> float:
     difference = first - second
     return float(np.linalg.norm((difference - np.round(difference)) @ vectors))
+
+
+def primitive_cell(
+    basis: Float[np.ndarray, "basis 2"], vectors: Float[np.ndarray, "2 2"], *, tolerance: float
+) -> Float[np.ndarray, "2 2"] | None:
+    """Return the smaller cell (in lattice vectors) of which the basis is several copies, if there is one.
+
+    Parameters
+    ----------
+    basis
+        Places in the cell, in lattice vectors.
+    vectors
+        Lattice vectors as rows.
+    tolerance
+        How far from the translated place a site may lie, in the unit of the vectors.
+    """
+    shifts = []
+    for shift in basis[1:] - basis[0]:
+        away = basis[:, None] + shift - basis
+        distance = np.linalg.norm((away - np.round(away)) @ vectors, axis=2)
+        if distance.min(axis=1).max() < tolerance:
+            shifts.append(shift - np.round(shift))
+    n_copies = len(shifts) + 1
+    generators = np.concatenate([np.rint(n_copies * np.array(shifts).reshape(-1, 2)) / n_copies, np.eye(2)])
+    pairs = [generators[[i, j]] for j in range(len(generators)) for i in range(j)]
+    cells = [pair for pair in pairs if abs(abs(np.linalg.det(pair)) * n_copies - 1) < 1e-6]
+    return min(cells, key=lambda cell: float(np.linalg.norm(cell @ vectors)), default=None) if shifts else None
 
 
 def doubled_cell(

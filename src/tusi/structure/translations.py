@@ -7,18 +7,15 @@ translations hold within a tolerance that is a fraction of the nearest-neighbour
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 COHERENCE = 0.45
 """Waves of a lattice count as strong from this local coherence on; a perfect crystal of one site in the cell has 1."""
 
-FAINT = 0.25
-"""Waves that are no more coherent than this are not followed: in a cell that is too large the missing ones are not."""
-
-HIGHEST_ORDER = 7
 LOCAL_ATOMS, N_PLACES = 80, 60
+"""The coherence of a wave is measured over so many nearest atoms at about so many places."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,11 +30,15 @@ class TranslationSearch:
         How far from the translated place an atom may lie and still count, in nearest-neighbour distances.
     coverage
         Share of the (intensity-weighted) atoms that a lattice translation must carry onto atoms.
+    shortfall
+        How much smaller this share may be than that of the best translation. A smaller number tells a basis site that
+        is left behind from missing atoms; any that the coverage allows suit parent lattices.
     """
 
     reach: float = 3.6
     tolerance: float = 0.36
     coverage: float = 0.8
+    shortfall: float = 1.0
 
 
 def neighbour_distance(position: Float[np.ndarray, "atom 2"]) -> float:
@@ -89,15 +90,12 @@ def find_translations(
         return None
     spacing = neighbour_distance(position)
     tolerance = search.tolerance * spacing
-    accepted: list[np.ndarray] = []
     tree = cKDTree(position)
-    for start in _difference_maxima(tree, weight, reach=search.reach * spacing, blur=0.75 * tolerance):
-        candidate, coverage = _coverage(tree, weight, start, tolerance=tolerance)
-        if coverage < search.coverage:
-            continue
-        if not accepted:
-            accepted.append(candidate)
-            continue
+    starts = _difference_maxima(tree, weight, reach=search.reach * spacing, blur=0.75 * tolerance)
+    judged = [_coverage(tree, weight, start, tolerance=tolerance) for start in starts]
+    required = max(search.coverage, max((coverage for _, coverage in judged), default=0.0) - search.shortfall)
+    accepted = [translation for translation, coverage in judged if coverage >= required]
+    for candidate in accepted[1:]:
         sine = abs(np.linalg.det([accepted[0], candidate])) / np.linalg.norm(accepted[0]) / np.linalg.norm(candidate)
         if sine > 0.3:
             return reduce_vectors(np.array([accepted[0], candidate]))
@@ -126,14 +124,13 @@ def reduce_vectors(vectors: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "2 2"
     return reduced + 0.0
 
 
-def coherent_cell(
+def local_coherence(
     position: Float[np.ndarray, "atom 2"], weight: Float[np.ndarray, " atom"], vectors: Float[np.ndarray, "2 2"]
-) -> tuple[Int[np.ndarray, "2 2"], float]:
-    """Choose a cell of the same lattice whose two fundamental waves are strong.
+) -> float:
+    """Return how strong the fundamental waves of a lattice are: the coherence of the weaker one.
 
-    In a cell with many atoms the fundamental waves can vanish while others of higher order are strong. Any two
-    waves (h, k) whose orders have determinant one are the fundamental waves of another cell of the same lattice. The
-    coherence of a wave is the modulus of its mean over the nearest atoms, typical of the whole image.
+    The coherence of a wave is the modulus of its mean over the nearest atoms, typical of the whole image. In a cell
+    with many atoms the fundamental waves can vanish although the lattice is perfect.
 
     Parameters
     ----------
@@ -144,41 +141,17 @@ def coherent_cell(
     vectors
         Lattice vectors as rows, in the unit of the positions.
 
-    Returns
-    -------
-    cell
-        The chosen cell, in `vectors`; the unit matrix where their own waves are strong.
-    coherence
-        Coherence of the weaker of its two waves.
-
     Examples
     --------
     >>> y, x = np.mgrid[:8, :8] * 3.0
-    >>> coherent_cell(np.stack([y.ravel(), x.ravel()], axis=1), np.ones(64), 3.0 * np.eye(2))[0].tolist()
-    [[1, 0], [0, 1]]
+    >>> round(local_coherence(np.stack([y.ravel(), x.ravel()], axis=1), np.ones(64), 3.0 * np.eye(2)), 6)
+    1.0
     """
     places = position[:: max(1, len(position) // N_PLACES)]
     near = cKDTree(position).query(places, k=min(LOCAL_ATOMS, len(position)))[1]
-    coordinate = position[near] @ np.linalg.inv(vectors)
-
-    def coherence(order: tuple[int, int]) -> float:
-        wave = weight[near] * np.exp(2j * np.pi * coordinate @ np.array(order, float))
-        return float(np.median(np.abs(wave.sum(axis=1)) / weight[near].sum(axis=1)))
-
-    plain = min(coherence((1, 0)), coherence((0, 1)))
-    if plain >= COHERENCE:
-        return np.eye(2, dtype=np.int64), plain
-    span = range(-HIGHEST_ORDER, HIGHEST_ORDER + 1)
-    strength = {(h, k): coherence((h, k)) for h in span for k in span if (h, k) > (0, 0)}
-    strongest = sorted(strength, key=strength.__getitem__, reverse=True)
-    for rank, second in enumerate(strongest):
-        for first in strongest[:rank]:
-            if abs(first[0] * second[1] - first[1] * second[0]) == 1:
-                if strength[second] <= max(plain, FAINT):
-                    return np.eye(2, dtype=np.int64), plain
-                cell = np.rint(np.linalg.inv(np.array([first, second]).T)).astype(np.int64)
-                return cell, strength[second]
-    return np.eye(2, dtype=np.int64), plain
+    wave = weight[near][..., None] * np.exp(2j * np.pi * position[near] @ np.linalg.inv(vectors))
+    coherence = np.abs(wave.sum(axis=1)) / weight[near].sum(axis=1)[:, None]
+    return float(np.median(coherence, axis=0).min())
 
 
 def is_triangular(vectors: Float[np.ndarray, "2 2"]) -> bool:
