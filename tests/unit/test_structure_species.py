@@ -107,3 +107,20 @@ def test_repeated_names():
     atoms, _ = columns(fraction=0.3)
     with pytest.raises(InputError, match="`species`: expected distinct names"):
         classify(atoms, species=("Mo", "Mo"))
+
+
+def test_columns_of_all_sublattices_together():
+    """Two sublattices of different species, and a few columns that changed places."""
+    rng = np.random.default_rng(2)
+    y, x = (axis.ravel() * 3.0 for axis in np.mgrid[:12, :12])
+    position = np.concatenate([np.stack([y, x], axis=1), np.stack([y + 1.5, x + 1.5], axis=1)])
+    heavy = (np.arange(288) < 144) ^ (rng.random(288) < 0.03)
+    intensity = np.where(heavy, 2.0, 1.0) * rng.normal(1.0, 0.06, 288)
+    atoms = Atoms.at(position, length_unit="angstrom", intensity=intensity)
+    lattice = register_lattice(atoms)
+    assert len(lattice.basis) == 2
+    fit = classify_species(atoms, lattice, basis_site=None, rng=np.random.default_rng(0))
+    assert fit.basis_site is None
+    assert ((fit.atoms.species_probability[:, 1] > 0.5) == heavy).all()
+    with pytest.raises(InputError, match="at least 20 columns on the lattice"):
+        classify_species(atoms, lattice[:3], basis_site=None, rng=rng)

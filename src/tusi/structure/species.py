@@ -66,7 +66,7 @@ class SpeciesFit(Record):
     degree
         Polynomial degree of the factor.
     basis_site
-        Which sublattice was classified.
+        Which sublattice was classified; `None` for all of them together.
     warnings
         What a reader of the numbers must know.
     """
@@ -84,7 +84,7 @@ class SpeciesFit(Record):
     deviation: Float[np.ndarray, " class"] = array("class")
     log_evidence: Float[np.ndarray, " candidate"] = array("candidate")
     degree: int
-    basis_site: int
+    basis_site: int | None
     warnings: tuple[str, ...] = ()
 
 
@@ -93,11 +93,11 @@ def classify_species(
     lattice: Lattice,
     *,
     species: tuple[str, ...] | None = None,
-    basis_site: int = 0,
+    basis_site: int | None = 0,
     settings: IntensityMixture | None = None,
     rng: np.random.Generator,
 ) -> SpeciesFit:
-    """Give each column of one sublattice the probability of each species.
+    """Give each column of one sublattice, or of all, the probability of each species.
 
     Intensities are a mixture of normal classes times a slowly varying factor (polynomial in the position, its degree by
     evidence); the probabilities are averaged over the posterior of the mixture's parameters. Assumes that a species'
@@ -113,7 +113,8 @@ def classify_species(
     species
         Names of the species on the sublattice; `None` to choose the number of classes by evidence.
     basis_site
-        Which sublattice; 0 is the brightest.
+        Which sublattice; 0 is the brightest. `None` classifies the columns of all sublattices together, for crystals
+        whose sublattices differ in species.
     settings
         Limits and expectations of the mixture.
     rng
@@ -148,12 +149,12 @@ def classify_species(
     settings = settings or IntensityMixture()
     if species is not None and (not species or len(set(species)) != len(species)):
         raise InputError("species", expected="distinct names", got=str(species))
-    column = np.sort(lattice.atom[(lattice.index[:, 2] == basis_site) & (lattice.atom >= 0)])
+    wanted = np.ones(len(lattice), bool) if basis_site is None else lattice.index[:, 2] == basis_site
+    column = np.sort(lattice.atom[wanted & (lattice.atom >= 0)])
     column = column[np.isfinite(atoms.intensity[column])]
     if len(column) < FEWEST_COLUMNS:
-        raise InputError(
-            "atoms", expected=f"at least {FEWEST_COLUMNS} columns on basis site {basis_site}", got=str(len(column))
-        )
+        where = "the lattice" if basis_site is None else f"basis site {basis_site}"
+        raise InputError("atoms", expected=f"at least {FEWEST_COLUMNS} columns on {where}", got=str(len(column)))
     prior = _prior(species, settings)
     columns, overstated = _Columns.of(atoms, column).limited(len(species or "AB"), prior)
     n_most = max(len(species) if species else 0, settings.most_classes)
