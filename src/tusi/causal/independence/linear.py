@@ -4,89 +4,159 @@ import dataclasses
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import linalg, stats
 
 from tusi.causal.independence.question import Independence, IndependenceTest, PreparedTest
 from tusi.causal.table import CausalTable
-from tusi.inference.spatial.effective import centred, effective_size_of_sums
+from tusi.inference.spatial.detrending import Centring, Detrended, Detrending
 from tusi.inference.spatial.lags import LagSums, PairLags
 
 N_KEPT = 256
 """Residuals that are kept for further questions."""
+
+LEAST_RELIABILITY = 0.05
+"""Share of a given variable's variance that is taken as real at least, whatever its errors are said to be."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PartialCorrelation(IndependenceTest):
     """Linear test: correlation of what is left of x and y after regression on the given variables.
 
-    The number of degrees of freedom is that of the residuals' effective sample size (Dutilleul), not of the rows.
+    The number of degrees of freedom is that of the residuals' effective sample size (Dutilleul), not of the rows. Known
+    errors of the values (`CausalTable.error_covariance`) are allowed for: the variables are regressed on what the given
+    ones would be without error, so noise on a common cause leaves no dependence behind, and the estimate is that of the
+    true values. All variables go through one linear map first, which takes out trends. Assumes that relations are
+    linear and fields stationary after that.
+
+    A question about a variable that is the same everywhere in an image is answered from the means of the images.
 
     Attributes
     ----------
-    within
-        Whether only differences within images count (each image has its own mean). Not so in questions about a variable
-        that is the same everywhere in an image: those are answered by the means of the images.
+    detrending
+        What is taken out of all variables first; the mean of each image at least. `Centring(within=False)` compares
+        images too.
 
     References
     ----------
-    P. Dutilleul, Biometrics 49, 305 (1993).
+    P. Dutilleul, Biometrics 49, 305 (1993). W. A. Fuller, Measurement Error Models (Wiley, 1987).
+
+    Examples
+    --------
+    >>> from tusi.inference.spatial import Layout
+    >>> x, z, y = np.random.default_rng(2).standard_normal((3, 1024))
+    >>> table = CausalTable.of({"x": x, "z": x + z, "y": x + z + y}, layout=Layout.grid((32, 32)))
+    >>> test = PartialCorrelation().prepare(table)
+    >>> test.ask(0, 2).p_value < 1e-6, test.ask(0, 2, (1,)).p_value > 0.05
+    (True, True)
     """
 
-    within: bool = True
+    detrending: Detrending = dataclasses.field(default_factory=Centring)
 
     def prepare(self, table: CausalTable, *, rng: np.random.Generator | None = None) -> PreparedTest:  # noqa: ARG002
         """Return the test for the variables of a table."""
-        return _PreparedCorrelation(self, table)
+        return _PreparedCorrelation(table, self.detrending(table.value, table.layout))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Residual:
+    """What is left of a variable after regression on others, and its coefficients in all variables."""
+
+    value: np.ndarray
+    combination: np.ndarray
+    sums: LagSums
 
 
 class _PreparedCorrelation(PreparedTest):
-    def __init__(self, test: PartialCorrelation, table: CausalTable) -> None:
+    def __init__(self, table: CausalTable, detrended: Detrended) -> None:
         self.names = table.names
-        layout = table.layout
-        centring = "image" if test.within else "common"
-        value = np.stack([centred(column, layout=layout, centring=centring) for column in table.value.T], axis=1)
-        scale = value.std(axis=0)
-        self._value = value / np.where(scale > 0, scale, 1.0)
-        self._between = {table.number(name) for name in table.between} if test.within else set()
+        self._between = {k for k in range(table.n_variables) if _constant(detrended.value[:, k], table.value[:, k])}
+        scale = detrended.value.std(axis=0)
+        scale[list(self._between)] = 1.0
+        self._value = detrended.value / scale
+        self._error = _mean_error(table, detrended) / np.outer(scale, scale)
+        self._covariance = self._value.T @ self._value / len(self._value)
         self._means = np.stack([np.bincount(table.image, weights=column) for column in table.value.T], axis=1)
         self._means /= np.bincount(table.image)[:, None]
-        self._lags = PairLags(layout)
+        self._most = len(table) - detrended.freedom
+        self._lags = PairLags(detrended.layout)
         self._residual = lru_cache(N_KEPT)(self._regressed)
 
     def ask(self, x: int, y: int, given: tuple[int, ...] = ()) -> Independence:
         if x in self._between or y in self._between:
             return self._ask_means(x, y, given)
         given = tuple(sorted(set(given) - self._between))
-        (left, first), (right, second) = self._residual(x, given), self._residual(y, given)
-        size = effective_size_of_sums(self._lags, (first, second))
-        norm = np.sqrt((left @ left) * (right @ right))
-        correlation = float(left @ right / norm) if norm > 0 else 0.0
-        return _answer(correlation, size, len(given))
+        first, second = self._residual(x, given), self._residual(y, given)
+        n_rows = len(self._value)
+        squares = (first.value @ first.value) * (second.value @ second.value)
+        if not squares > 0:
+            return Independence(p_value=1.0, estimate=0.0, n_effective=float(n_rows))
+        shared = float(first.combination @ self._error @ second.combination)
+        variance = self._lags.variance_of_products(first.sums, second.sums) + n_rows * shared**2
+        size = float(min(1.0 + squares / variance, self._most))
+        correlation = (first.value @ second.value - n_rows * shared) / np.sqrt(squares)
+        real = [self._reliability(one) for one in (first, second)]
+        estimate = np.clip(correlation / np.sqrt(real[0] * real[1]), -1, 1)
+        return Independence(
+            p_value=_p_value(float(correlation), size - 2 - len(given)), estimate=float(estimate), n_effective=size
+        )
 
-    def _regressed(self, place: int, given: tuple[int, ...]) -> tuple[np.ndarray, LagSums]:
-        """Return what is left of a variable after regression on others, and its lag sums."""
-        residual = _residual(self._value[:, place], self._value[:, list(given)])
-        return residual, self._lags.sums(residual)
+    def _reliability(self, residual: _Residual) -> float:
+        """Return the share of a residual's variance that is not error."""
+        error = residual.combination @ self._error @ residual.combination
+        return max(float(1 - error / np.mean(residual.value**2)), LEAST_RELIABILITY)
+
+    def _regressed(self, place: int, given: tuple[int, ...]) -> _Residual:
+        combination = np.zeros(len(self.names))
+        combination[place] = 1.0
+        if given:
+            own = np.array(given)
+            combination[own] = -np.linalg.lstsq(
+                _real_part(self._covariance[np.ix_(own, own)], self._error[np.ix_(own, own)]),
+                self._covariance[own, place] - self._error[own, place],
+                rcond=1e-10,
+            )[0]
+        value = self._value @ combination
+        return _Residual(value, combination, self._lags.sums(value))
 
     def _ask_means(self, x: int, y: int, given: tuple[int, ...]) -> Independence:
         """Answer with as many samples as there are images."""
         means = self._means - self._means.mean(axis=0)
-        left, right = (_residual(means[:, place], means[:, list(given)]) for place in (x, y))
+        others = means[:, list(given)]
+        left, right = (
+            means[:, place] - others @ np.linalg.lstsq(others, means[:, place], rcond=None)[0] for place in (x, y)
+        )
         norm = np.sqrt((left @ left) * (right @ right))
         correlation = float(left @ right / norm) if norm > 0 else 0.0
-        return _answer(correlation, float(len(means)), len(given))
+        size = float(len(means))
+        return Independence(
+            p_value=_p_value(correlation, size - 2 - len(given)), estimate=correlation, n_effective=size
+        )
 
 
-def _residual(column: np.ndarray, others: np.ndarray) -> np.ndarray:
-    if not others.shape[1]:
-        return column
-    return column - others @ np.linalg.lstsq(others, column, rcond=None)[0]
+def _constant(left: np.ndarray, value: np.ndarray) -> bool:
+    """Return whether detrending leaves nothing of a variable."""
+    return bool(left.std() <= 1e-9 * np.abs(value).max(initial=0.0))
 
 
-def _answer(correlation: float, size: float, n_given: int) -> Independence:
-    """Return Student's test of a correlation among `size` samples."""
-    freedom = size - 2 - n_given
+def _mean_error(table: CausalTable, detrended: Detrended) -> np.ndarray:
+    """Return the mean covariance of the errors of detrended values."""
+    image = detrended.layout.image
+    own = [table.error_covariance[detrended.kept[image == k]].mean(axis=0) for k in range(detrended.layout.n_images)]
+    return np.tensordot(np.bincount(image) / len(image) * detrended.noise_gain, own, axes=1)
+
+
+def _real_part(covariance: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return a covariance less that of errors, which may take away nearly all of any combination but not more."""
+    values, vectors = linalg.eigh(error, covariance + 1e-12 * np.eye(len(covariance)))
+    if values[-1] <= 1 - LEAST_RELIABILITY:
+        return covariance - error
+    basis = covariance @ vectors
+    return (basis * np.maximum(1 - values, LEAST_RELIABILITY)) @ basis.T
+
+
+def _p_value(correlation: float, freedom: float) -> float:
+    """Return Student's test of a correlation."""
     if not freedom > 0:
-        return Independence(p_value=1.0, estimate=correlation, n_effective=size)
-    ratio = correlation * np.sqrt(freedom / max(1.0 - correlation**2, np.finfo(float).tiny))
-    return Independence(p_value=float(2 * stats.t.sf(abs(ratio), freedom)), estimate=correlation, n_effective=size)
+        return 1.0
+    ratio = abs(correlation) * np.sqrt(freedom / max(1.0 - correlation**2, np.finfo(float).tiny))
+    return float(2 * stats.t.sf(ratio, freedom))

@@ -3,8 +3,14 @@
 from tusi.lazy import load_on_use
 
 _HOMES = {
+    "AdaptiveHighPass": "detrending",
+    "Centring": "detrending",
+    "Detrended": "detrending",
+    "Detrending": "detrending",
+    "HighPass": "detrending",
     "Layout": "layout",
     "PairLags": "lags",
+    "Polynomial": "detrending",
     "centred": "effective",
     "effective_sample_size": "effective",
 }

@@ -10,6 +10,9 @@ from scipy import fft
 from tusi.errors import InputError
 from tusi.inference.spatial.layout import Layout
 
+REACH = 0.85
+"""Longest lag that is used, in sides of the raster: the few pairs beyond it add more noise than knowledge."""
+
 LagSums = tuple[Float[np.ndarray, "lag_y lag_x"], ...]
 """For each image, the sum of products of two columns over all pairs of rows at each lag; lags run cyclically."""
 
@@ -42,9 +45,14 @@ class PairLags:
 
     @cached_property
     def share(self) -> LagSums:
-        """One over the number of pairs at each lag; zero where there is none."""
-        counts = (np.rint(sums) for sums in self.sums(np.ones(len(self.layout))))
-        return tuple(np.divide(1.0, count, out=np.zeros_like(count), where=count > 0) for count in counts)
+        """One over the number of pairs at each lag; zero where there is none, or beyond the reach."""
+        out = []
+        for image, sums in enumerate(self.sums(np.ones(len(self.layout)))):
+            count = np.rint(sums)
+            y, x = (fft.fftfreq(n, 1 / n) / side for n, side in zip(count.shape, self.layout.shape(image), strict=True))
+            used = (count > 0) & (y[:, None] ** 2 + x[None, :] ** 2 <= REACH**2)
+            out.append(np.divide(1.0, count, out=np.zeros_like(count), where=used))
+        return tuple(out)
 
     def sums(self, values: Float[np.ndarray, " row"], others: Float[np.ndarray, " row"] | None = None) -> LagSums:
         """Return the sum over all pairs of rows at each lag of the product of their values.
