@@ -539,15 +539,21 @@ def test_a_refit_follows_its_own_statistics():
     """A histogram that is the sufficient statistic itself leaves nothing over once the couplings are refitted."""
     rng = np.random.default_rng(12)
     couplings = np.array([0.3, 0.05])
-    rows = drawn(couplings, 500, rng).statistics.reshape(-1, 2)
-    level = 100.0 + rows
-    world = _World(nodes=couplings[None], statistics=rows, counts=level, log_mixture=-rows @ couplings)
+    error = np.linalg.cholesky(np.linalg.inv(np.cov(drawn(couplings, 500, rng).statistics.reshape(-1, 2).T))).T
+    nodes = np.vstack([couplings, couplings + 1.8 * error, couplings - 1.8 * error])
+    statistics = [drawn(node, 120, rng).statistics for node in nodes]
+    counts = [100.0 + each for each in statistics]
+    mixture = mixture_of(nodes, statistics, counts, pieces=1)
+    world = _World(nodes=nodes, statistics=mixture.statistics, counts=mixture.columns, log_mixture=mixture.log_mixture)
+    weight = world.weights(couplings[None])[0]
+    centred = mixture.statistics - weight @ mixture.statistics
+    spread = (centred * weight[:, None]).T @ centred
     for ratio in (1.0, 0.5):
-        information = ratio**2 * np.cov(rows.T, bias=True)
-        fitted = FittedModel(model=MODEL, value=couplings / ratio, covariance=np.linalg.inv(information))
-        weight, _, each = world.refitted(fitted, ratio, rng)
-        np.testing.assert_allclose(weight, 1 / len(rows))
-        np.testing.assert_allclose(each, level, atol=1e-6)
+        fitted = FittedModel(model=MODEL, value=couplings / ratio, covariance=np.linalg.inv(ratio**2 * spread))
+        found, _, each = world.refitted(fitted, ratio, rng)
+        np.testing.assert_allclose(found, weight)
+        left = (each - mixture.columns) @ np.linalg.cholesky(np.linalg.inv(spread))
+        assert np.sqrt((left**2).mean(axis=0)).max() < 0.08
 
 
 def test_known_couplings_forecast_the_same_whether_a_fit_is_allowed_for_or_not():

@@ -27,6 +27,15 @@ from tusi.inference.statistical_distance import statistical_distance
 REACH = 1.8
 """Distance of the outer simulations from the centre of the posterior, in standard errors."""
 
+REFIT_STEPS = 4
+"""Newton steps of the refit of a simulated image; the first is the linear answer."""
+
+LEAST_IMAGES = 30
+"""Independent images that must carry the weight at couplings for their information to be estimated."""
+
+BLOCK = 256
+"""Simulated images that are refitted at once."""
+
 DOUBT = 0.98
 """Mean probability of the likeliest species below which labels are too uncertain to be compared as they are."""
 
@@ -104,7 +113,7 @@ def predict_histogram(
     The window's own composition and its border are given; everything else is drawn from the model by exchanges, at
     couplings over the posterior. The p-value is the probability that an arrangement so drawn lies at least as far (in
     statistical distance) from the mean histogram. An image that took part in the fit has pulled the couplings towards
-    itself: "own" refits every simulated image along (to first order), and compares each with its own fit.
+    itself: "own" refits every simulated image along, and compares each with its own fit.
 
     Parameters
     ----------
@@ -314,19 +323,45 @@ class _World:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return each image's weight, the mean histogram, and what each image's own fit would expect.
 
-        A refit moves the couplings by -Covariance (T - E T) for the image itself and by noise for the other images.
+        A refit maximises the likelihood of the image itself beside what the other images say, which is normal about the
+        fitted couplings; expectations at couplings on the way are weighted means over all simulated images.
         """
         weight = self.weights(fitted.value[None] * ratio)[0]
         expected = weight @ self.counts
         centred = self.statistics - weight @ self.statistics
-        information = ratio**2 * (centred * weight[:, None]).T @ centred
-        slope = -ratio * (centred * weight[:, None]).T @ (self.counts - expected)
         covariance = fitted.covariance
-        rest = covariance - covariance @ information @ covariance
+        unity = np.eye(len(covariance))
+        own = covariance @ (ratio**2 * (centred * weight[:, None]).T @ centred)
+        rest = covariance - own @ covariance
         size, direction = np.linalg.eigh((rest + rest.T) / 2)
         noise = rng.standard_normal(centred.shape) * np.sqrt(np.maximum(size, 0.0)) @ direction.T
-        moved = -ratio * centred @ covariance + noise
-        return weight, expected, np.maximum(expected + moved @ slope, 1e-9)
+        each = np.empty_like(self.counts)
+        for start in range(0, len(each), BLOCK):
+            rows = slice(start, start + BLOCK)
+            moved = np.zeros_like(noise[rows])
+            for _ in range(REFIT_STEPS):
+                found, change = self._moments((fitted.value + moved) * ratio, ratio, weight)
+                short = noise[rows] - moved @ (unity - own).T - ratio * (self.statistics[rows] - found) @ covariance
+                moved = moved + np.linalg.solve(unity + covariance @ change, short[..., None])[..., 0]
+            each[rows] = self.weights((fitted.value + moved) * ratio) @ self.counts
+        return weight, expected, np.maximum(each, 1e-9)
+
+    def _moments(self, couplings: np.ndarray, ratio: float, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return expected statistics at each couplings, and by how much the information there exceeds that at the fit.
+
+        Where too few images carry the weight to tell, the information is taken to be the same.
+        """
+        n_parameters = self.statistics.shape[1]
+        products = (self.statistics[:, :, None] * self.statistics[:, None, :]).reshape(-1, n_parameters**2)
+
+        def information(at: np.ndarray) -> np.ndarray:
+            mean, shape = at @ self.statistics, (-1, n_parameters, n_parameters)
+            return ratio**2 * ((at @ products).reshape(shape) - mean[:, :, None] * mean[:, None, :])
+
+        there = self.weights(couplings)
+        told = 1.0 / (there**2).sum(axis=1) >= LEAST_IMAGES
+        change = np.where(told[:, None, None], information(there) - information(weight[None]), 0.0)
+        return there @ self.statistics, change
 
 
 def _simulate(
