@@ -146,6 +146,22 @@ def test_shared_power_counts_how_noise_repeats():
     assert 0.5 < found / windows.shared_power < 1.2
 
 
+def test_interface_shares_are_those_of_random_straight_interfaces():
+    windows, source = SlidingWindows(size=(16, 24)), rng(4)
+    y, x = np.indices(windows.shape)
+    squared = windows.weight**2 / (windows.weight**2).sum()
+    shares = []
+    while len(shares) < 9000:
+        angle, place = source.uniform(0, np.pi), source.uniform(-20, 30)
+        below = y * np.cos(angle) + x * np.sin(angle) < place
+        if below.any() and not below.all():
+            shares.append(squared[below].sum())
+    either = np.concatenate([shares, 1.0 - np.array(shares)])
+    expected = np.quantile(either, np.linspace(0, 1, 17))[1:-1]
+    assert np.allclose(windows.interface_shares[1:-1], expected, atol=0.03)
+    assert np.diff(windows.interface_shares).min() > 0
+
+
 # ---- components ----------------------------------------------------------------------------------------------------
 
 
@@ -269,6 +285,26 @@ def test_evidence_counts_end_members(n_phases):
     assert found.inside.max() == n_phases - 1
 
 
+def test_traces_of_another_end_member_do_not_move_one():
+    """Half of the windows hold a share below what one window resolves: a mean of them all would be off."""
+    source = rng(12)
+    members = np.array([[4.0, 1.0, 0.0, 2.0], [0.0, 1.0, 3.0, 2.0]])
+    trace = np.where(source.random(400) < 0.5, 0.0, source.random(400) ** 4)
+    own = np.arange(400) % 2
+    truth = (1 - trace)[:, None] * np.eye(2)[own] + trace[:, None] * np.eye(2)[1 - own]
+    data = truth @ members + 0.1 * source.standard_normal((400, 4))
+    even, shares = (
+        np.array([0.0, 1.0]),
+        np.concatenate([np.linspace(0, 1, 9) ** 4 / 2, 1 - np.linspace(0, 1, 9)[-2::-1] ** 4 / 2]),
+    )
+    miss = []
+    for expected in (even, shares):
+        found = unmix_bayesian(data, rng=rng(), settings=BayesianUnmixing(numbers=(2,)), edge_shares=expected)
+        order = np.argsort(-found.end_member[:, 0])
+        miss.append((found.end_member[order] - members)[:, [0, 2]] @ np.array([1.0, -1.0]))
+    assert (np.abs(miss[1]) < 0.6 * np.abs(miss[0])).all()
+
+
 def test_a_strange_window_is_unexplained_and_no_end_member():
     source = rng(6)
     data = np.eye(2)[np.arange(100) % 2] @ source.random((2, 8)) + 0.02 * source.standard_normal((100, 8))
@@ -306,6 +342,8 @@ def test_choices_are_checked():
         BayesianUnmixing(level=1.0)
     with pytest.raises(InputError, match="`noise`: expected noise of data of shape"):
         unmix_bayesian(rng().random((20, 3)), rng=rng(), noise=FeatureNoise.uniform((10, 3)))
+    with pytest.raises(InputError, match="`edge_shares`: expected quantiles that rise from 0 to 1"):
+        unmix_bayesian(rng().random((20, 3)), rng=rng(), edge_shares=np.array([0.0, 0.5]))
     with pytest.raises(InputError, match="`n_components`: expected 1 to 4"):
         find_vertices(np.zeros((30, 3)), 5)
     with pytest.raises(InputError, match="`end_members`: expected rows like those of the data"):

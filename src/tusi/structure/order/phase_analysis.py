@@ -1,25 +1,33 @@
 """Geometric phase analysis: strain from the local phase of two lattice fringes of an image, with its error."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Complex, Float
+from jaxtyping import Bool, Complex, Float
 from scipy import fft, ndimage
+from scipy.special import ndtr
 
 from tusi.data import Descriptors, NoiseModel, check_image, length_unit_of, pixel_size_of
 from tusi.errors import InputError
 from tusi.imaging import estimate_noise
 from tusi.structure.order.strains import FROM_GRADIENT, STRAIN_NAMES
 
-MARGIN = 2.0
-"""Pixels closer to the edge than this many widths are NaN: half of what they average over is missing."""
+MARGIN = 3.0
+"""Pixels closer to the edge than this many widths are NaN: a cut Gaussian lets other fringes through."""
 
 WEAKEST = 0.2
 """Pixels where a fringe is weaker than this share of its median amplitude are NaN."""
 
 HIGHEST = 2
 PADDING = 4.0
+
+POOL = 3.0
+"""Widths over which the loss by smoothing is averaged."""
+
+NOISE_OF_LOSS = 1.0 + 1.0 / 4.0 - 8.0 / 9.0
+"""Variance of a strain map less its average over the same Gaussian again, over that of the map, from white noise."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +39,12 @@ class GeometricPhase:
     strain
         Channels strain_yy, strain_xx, strain_xy and rotation (rad), on the image's grid; NaN near the edge.
     standard_error
-        Of each, from the noise of the pixels.
+        Of each, from the noise of the pixels and from smoothing.
+    smoothing
+        Estimate of how much the average over the Gaussian takes from the strain where it bends; root mean square over
+        three widths, so that it does not vanish where the field happens to be straight.
+    resolved
+        Where no component has lost more to smoothing than its error from noise.
     fringes
         The two wave vectors (y, x) that were used, in cycles per length unit.
     width
@@ -40,6 +53,8 @@ class GeometricPhase:
 
     strain: xr.DataArray
     standard_error: xr.DataArray
+    smoothing: xr.DataArray
+    resolved: xr.DataArray
     fringes: Float[np.ndarray, "2 2"]
     width: float
 
@@ -67,11 +82,15 @@ def geometric_phase(
 ) -> GeometricPhase:
     """Measure strain and rotation from the phases of two lattice fringes.
 
-    The image is multiplied by exp(-2 pi i g . r) for the two strongest independent fringes g of the reference lattice
-    and averaged over a Gaussian; the gradient of the phase that is left gives the displacement's gradient. Everything
-    is linear in the image before the phase is taken, so noise passes through exactly to first order, also where it is
-    stronger on bright columns. Errors of neighbouring pixels are alike over the width of the Gaussian. The shift of
-    whole scan lines is not in the noise of a pixel, nor in these errors.
+    The two strongest independent fringes of the reference lattice are taken out of the image as plane waves of their
+    mean frequency. What is left is fitted around each pixel by an amplitude and its gradient, with a Gaussian weight
+    that ends at the frame; the gradient's phase is the local frequency. The strain is that of the map from the
+    reference to the image (du/dX), as from atoms, not its inverse. Everything is linear in the image before the phase
+    is taken, so noise passes through to first order, also where it is stronger on bright columns. Errors of
+    neighbouring pixels are alike over the width of the Gaussian. Strain that bends within the Gaussian is smoothed:
+    averaging it once more says by how much, and that much is added to the error, in quadrature. The estimate holds
+    for fields that vary over six widths or more; of those that vary faster, most is lost, and they are not resolved.
+    The shift of whole scan lines is not in the noise of a pixel, nor in these errors.
 
     Parameters
     ----------
@@ -80,8 +99,7 @@ def geometric_phase(
     vectors
         Lattice vectors of the reference as rows (y, x), in the grid's length unit, turned as the crystal is.
     width
-        Standard deviation of the Gaussian, in the length unit; `None` takes the mean length of the vectors. Strain on
-        shorter scales is smoothed.
+        Standard deviation of the Gaussian, in the length unit; `None` takes the mean length of the vectors.
     noise
         Noise of a pixel; `None` estimates it from the image.
 
@@ -121,26 +139,30 @@ def geometric_phase(
     image = grid.values.astype(np.float64)
     window = _Window.of(image.shape, width / scale)
     variance = noise.variance(image) * noise.correlation_area
-    waves = _fringes(window, image - image.mean(), scale * np.linalg.inv(vectors).T)
-    slopes, strength, good = [], [], np.ones(image.shape, bool)
-    for wave in waves:
-        mean, slope = window.average(image - image.mean(), wave)
-        size = np.abs(mean)
-        good &= size > WEAKEST * np.median(size)
-        mean = np.where(size > 0, mean, 1.0)
-        slopes.append((slope / mean).imag)
-        strength.append(mean)
-    dual = np.linalg.inv(waves).T
-    sums = -np.einsum("dij,ai->daj", FROM_GRADIENT, dual) / (2 * np.pi)
-    error = np.sqrt(_variance(window, variance, (waves, np.array(strength)), sums))
+    image -= image.mean()
+    reference = _fringes(window, image, scale * np.linalg.inv(vectors).T)
+    waves = np.array([wave + window.mean_shift(image, wave) for wave in reference])
+    strength, slope = (np.array(part) for part in zip(*(window.fit(image, wave) for wave in waves), strict=True))
+    size = np.abs(strength)
+    good = (size > WEAKEST * np.median(size, axis=(1, 2), keepdims=True)).all(axis=0)
+    strength = np.where(size > 0, strength, 1.0)
+    local = waves[:, :, None, None] + (slope / strength[:, None]).imag / (2 * np.pi)
+    gradient = np.linalg.inv(np.where(good, local, waves[:, :, None, None]).transpose(2, 3, 0, 1)) @ reference
+    value = np.einsum("dij,yxij->dyx", FROM_GRADIENT, gradient - np.eye(2))
+    back = np.linalg.inv(waves)
+    sums = -np.einsum("dij,ia,lj->dal", FROM_GRADIENT, back, back @ reference) / (2 * np.pi)
+    error = np.sqrt(_variance(window, variance, (waves, strength), sums))
     margin = int(np.ceil(MARGIN * width / scale))
-    good &= ndimage.binary_erosion(np.ones(image.shape, bool), iterations=margin) if margin else True
-    value = np.einsum("daj,ajyx->dyx", sums, np.array(slopes))
-    value[:, ~good] = error[:, ~good] = np.nan
+    good = good & ndimage.binary_erosion(np.ones(image.shape, bool), iterations=margin)
+    lost = _smoothing(value, error, good, width / scale)
+    resolved = good & (lost <= error).all(axis=0)
+    value[:, ~good] = error[:, ~good] = lost[:, ~good] = np.nan
     return GeometricPhase(
         strain=_channels(grid, value, "strain"),
-        standard_error=_channels(grid, error, "standard error of strain"),
-        fringes=waves / scale,
+        standard_error=_channels(grid, np.hypot(error, lost), "standard error of strain"),
+        smoothing=_channels(grid, lost, "loss by smoothing"),
+        resolved=grid.copy(data=resolved).rename("resolved"),
+        fringes=reference / scale,
         width=width,
     )
 
@@ -174,25 +196,56 @@ class _Window:
         v, u = self.frequency
         return np.exp(-2 * np.pi**2 * width**2 * v**2) * np.exp(-2 * np.pi**2 * width**2 * u**2)
 
-    def average(
+    def mean_shift(self, values: Float[np.ndarray, "y x"], wave: Float[np.ndarray, "2"]) -> Float[np.ndarray, "2"]:
+        """Return the mean frequency of a fringe less that of the wave, weighted with the fringe's power."""
+        strength, slope = self.fit(values, wave)
+        power = max(float((np.abs(strength) ** 2).sum()), np.finfo(float).tiny)
+        return np.imag(strength.conj() * slope).sum(axis=(1, 2)) / (2 * np.pi * power)
+
+    def fit(
         self, values: Float[np.ndarray, "y x"], wave: Float[np.ndarray, "2"]
     ) -> tuple[Complex[np.ndarray, "y x"], Complex[np.ndarray, "axis y x"]]:
-        """Return the local amplitude of a wave and its gradient, per pixel."""
+        """Return the local amplitude of a wave and its gradient, per pixel, by weighted least squares."""
         smooth = self.carried(values, wave) * self.gaussian(self.width)
-        slope = [self.back(2j * np.pi * frequency * smooth) for frequency in self.frequency]
-        return self.back(smooth), np.array(slope)
+        weight, middle, spread = self.moments
+        mean = self.back(smooth) / weight
+        slope = np.array([self.back(2j * np.pi * frequency * smooth) for frequency in self.frequency]) / weight
+        slope = np.array([(self.width**2 * slope[j] - middle[j] * mean) / spread[j] for j in range(2)])
+        return mean - middle[0] * slope[0] - middle[1] * slope[1], slope
+
+    @functools.cached_property
+    def moments(
+        self,
+    ) -> tuple[Float[np.ndarray, "y x"], list[Float[np.ndarray, "..."]], list[Float[np.ndarray, "..."]]]:
+        """The Gaussian's weight inside the frame at each pixel; its mean offset and variance along y and x."""
+        weights, middle, spread = [], [], []
+        for n in self.shape:
+            low, high = ((np.arange(n) * -1.0 + end) / self.width for end in (-0.5, n - 0.5))
+            weight = ndtr(high) - ndtr(low)
+            below, above = (np.exp(-0.5 * end**2) / np.sqrt(2 * np.pi) for end in (low, high))
+            mean = (below - above) / weight
+            weights.append(weight)
+            middle.append(self.width * mean)
+            spread.append(self.width**2 * (1.0 + (low * below - high * above) / weight - mean**2))
+        columns = [[one[0][:, None], one[1]] for one in (middle, spread)]
+        return weights[0][:, None] * weights[1], columns[0], columns[1]
 
     def noise(
         self, variance: Float[np.ndarray, "y x"], wave: Float[np.ndarray, "2"]
     ) -> Complex[np.ndarray, "axis axis y x"]:
-        """Return the sums of a variance times a wave with the products of the Gaussian's derivatives."""
-        v, u = self.frequency
+        """Return the sums of a variance times a wave with the products of the weights that give the gradient."""
         carried = self.carried(variance, wave) * self.gaussian(self.width / np.sqrt(2)) / (4 * np.pi * self.width**2)
-        level = 1 / (2 * self.width**2)
-        yy = self.back(carried * (level - np.pi**2 * v**2))
-        xx = self.back(carried * (level - np.pi**2 * u**2))
-        yx = self.back(carried * (-(np.pi**2) * v * u))
-        return np.array([[yy, yx], [yx, xx]])
+        weight, middle, spread = self.moments
+        half = 0.5 * self.width**2
+        zeroth = self.back(carried)
+        first = [self.back(2j * np.pi * half * frequency * carried) for frequency in self.frequency]
+        result = np.empty((2, 2, *self.shape), complex)
+        for j, k in ((0, 0), (0, 1), (1, 1)):
+            second = self.back(-((2 * np.pi * half) ** 2) * self.frequency[j] * self.frequency[k] * carried)
+            second += half * (j == k) * zeroth - middle[j] * first[k] - middle[k] * first[j]
+            second += middle[j] * middle[k] * zeroth
+            result[j, k] = result[k, j] = second / (weight**2 * spread[j] * spread[k])
+        return result
 
 
 def _variance(
@@ -213,6 +266,31 @@ def _variance(
             covariance = 0.5 * (same - opposite).real
             total += twice * np.einsum("dj,dk,jkyx->dyx", sums[:, a], sums[:, b], covariance)
     return np.maximum(total, 0.0)
+
+
+def _smoothing(
+    value: Float[np.ndarray, "4 y x"], error: Float[np.ndarray, "4 y x"], good: Bool[np.ndarray, "y x"], width: float
+) -> Float[np.ndarray, "4 y x"]:
+    """Return what the Gaussian average takes from maps, from what the same average takes from them once more.
+
+    Noise's own share is taken away. Beyond the good pixels maps go on as at the nearest one, and beyond the frame by
+    odd reflection, so that a slope is no loss.
+    """
+    lost = np.zeros(value.shape)
+    if not good.any():
+        return lost
+    rows, columns = (np.flatnonzero(good.any(axis=axis)) for axis in (1, 0))
+    inner = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    nearest = ndimage.distance_transform_edt(~good[inner], return_distances=False, return_indices=True)
+    pad = [min(int(np.ceil(4 * width)), n - 1) for n in good[inner].shape]
+    for one, its_error, result in zip(value, error, lost, strict=True):
+        known = one[inner][tuple(nearest)]
+        padded = np.pad(known, [(n, n) for n in pad], mode="reflect", reflect_type="odd")
+        twice = ndimage.gaussian_filter(padded, width, mode="nearest")
+        taken = known - twice[pad[0] : pad[0] + known.shape[0], pad[1] : pad[1] + known.shape[1]]
+        excess = taken**2 - NOISE_OF_LOSS * its_error[inner][tuple(nearest)] ** 2
+        result[inner] = np.sqrt(np.maximum(ndimage.gaussian_filter(excess, POOL * width, mode="reflect"), 0.0))
+    return lost
 
 
 def _fringes(

@@ -13,6 +13,7 @@ from tusi.errors import InputError
 
 _LEAST_SIZE, _PERIODS = 4, 8
 _SMALLEST_DEFAULT, _LARGEST_FRACTION = 24, 4
+_N_ANGLES, _N_OFFSETS, _N_SHARES = 8, 256, 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,25 @@ class SlidingWindows:
         Two windows share pixels, each with the fourth power of the window function as its weight in a power.
         """
         return float(np.prod([self._shared(axis) for axis in (0, 1)]))
+
+    @functools.cached_property
+    def interface_shares(self) -> Float[np.ndarray, " quantile"]:
+        """Share of one of two phases in a window that a straight interface crosses: quantiles, evenly from 0 to 1.
+
+        The interface lies in any direction and at any place; every pixel counts with its squared weight, as in a power.
+        Small shares are common, because windows fade towards their borders.
+        """
+        y, x = np.indices(self.shape)
+        squared = (self.weight**2).ravel() / (self.weight**2).sum()
+        diagonal, shares = float(np.hypot(*self.shape)), []
+        for angle in np.pi * (np.arange(_N_ANGLES) + 0.5) / (2 * _N_ANGLES):
+            along = (y * np.cos(angle) + x * np.sin(angle)).ravel()
+            order = np.argsort(along)
+            places = np.arange(along.min(), along.max(), diagonal / _N_OFFSETS)
+            shares.append(np.interp(places, along[order], np.cumsum(squared[order])))
+        found = np.quantile(np.concatenate(shares), np.linspace(0.0, 1.0, _N_SHARES + 1))
+        found = 0.5 * (found + 1.0 - found[::-1])
+        return np.concatenate([[0.0], found[1:-1], [1.0]])
 
     def _shared(self, axis: int) -> float:
         size, step = self.shape[axis], self.strides[axis]

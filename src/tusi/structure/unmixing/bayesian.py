@@ -9,6 +9,7 @@ from scipy.stats import chi2
 
 from tusi.data.record import Record, array
 from tusi.errors import InputError
+from tusi.structure.unmixing.expectation import EVEN_SHARES
 from tusi.structure.unmixing.noise import FeatureNoise
 from tusi.structure.unmixing.posterior import abundance_posterior
 from tusi.structure.unmixing.selection import select_number
@@ -66,7 +67,7 @@ class BayesianMixture(Record):
         The end member that fills the window; -1 where the window is mixed, as over an interface, and -2 where no
         mixture of end members explains it.
     inside_probability
-        Probability that the window is filled by one end member.
+        Probability that the window is filled by one end member, but for a trace of less than 2 %.
     misfit
         Probability of a larger misfit than the best mixture's.
     noise_factor
@@ -124,6 +125,7 @@ def unmix_bayesian(
     settings: BayesianUnmixing = BayesianUnmixing(),
     noise: FeatureNoise | None = None,
     shared: float = 1.0,
+    edge_shares: Float[np.ndarray, " quantile"] = EVEN_SHARES,
 ) -> BayesianMixture:
     """Unmix data into end members on a simplex, with intervals, the noise level, and the number of end members.
 
@@ -146,6 +148,9 @@ def unmix_bayesian(
         How the variance depends on feature, window and mean, up to a factor for each feature; all equal by default.
     shared
         Windows per independent window, where they share pixels (`SlidingWindows.shared_power`).
+    edge_shares
+        Abundances to expect in windows with two end members: quantiles, evenly spaced in probability from 0 to 1
+        (`SlidingWindows.interface_shares`); all equally likely by default.
 
     Returns
     -------
@@ -155,7 +160,7 @@ def unmix_bayesian(
     Raises
     ------
     InputError
-        Data that are not finite, or fewer than eight windows.
+        Data that are not finite, fewer than eight windows, or quantiles that do not rise from 0 to 1.
 
     References
     ----------
@@ -175,19 +180,22 @@ def unmix_bayesian(
     if noise is not None and (len(noise.constant) != values.shape[1] or len(noise.scale) != len(values)):
         raise InputError("noise", expected=f"noise of data of shape {values.shape}",
                          got=f"({len(noise.scale)}, {len(noise.constant)})")  # fmt: skip
+    if edge_shares[0] != 0 or edge_shares[-1] != 1 or not (np.diff(edge_shares) > 0).all():
+        raise InputError("edge_shares", expected="quantiles that rise from 0 to 1", got=str(edge_shares))
     unit = max(float(np.abs(values).max()), np.finfo(float).tiny)
     if noise is None:
         scaled, variance_unit = FeatureNoise.uniform(values.shape), unit**2
     else:
         scaled = dataclasses.replace(noise, constant=noise.constant / unit**2, slope=noise.slope / unit)
         variance_unit = 1.0
-    selection = select_number(values / unit, noise=scaled, numbers=settings.numbers, shared=shared, rng=rng)
+    selection = select_number(
+        values / unit, noise=scaled, numbers=settings.numbers, shared=shared, edge_shares=edge_shares, rng=rng
+    )
     fit = selection.best.sorted()
     posterior = abundance_posterior(values / unit, fit, noise=scaled, shared=shared, level=settings.level, rng=rng)
     misfit = chi2.sf(posterior.misfit, max(values.shape[1] - fit.n_vertices + 1, 1))
-    at_vertex = fit.place[:, : fit.n_vertices]
-    pure = at_vertex.sum(axis=1)
-    inside = np.where(pure >= 0.5, at_vertex.argmax(axis=1), MIXED)
+    pure = fit.filled.sum(axis=1)
+    inside = np.where(pure >= 0.5, fit.filled.argmax(axis=1), MIXED)
     alone = (fit.place[:, -1] > 0.5) & (posterior.best.max(axis=1) > _NEARLY_PURE)
     inside[alone] = posterior.best[alone].argmax(axis=1)
     inside[(misfit < _MISFIT) & (pure < 0.5)] = UNEXPLAINED

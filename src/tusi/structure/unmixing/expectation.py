@@ -17,8 +17,14 @@ from tusi.structure.unmixing.noise import FeatureNoise
 _N_STEPS, _TOLERANCE = 200, 1e-4
 _LEAST_FACTOR, _PRIOR_WINDOWS = 1e-8, 4.0
 _LEAST_WEIGHT = 1e-4
+_FILLED = 0.98
+"""Least share of a window that an end member fills "but for a trace": no abundance resolves what is less."""
+
 _CLIP, _MEAN_OF_CLIPPED = 2.25, 0.7784
 """Where squared residuals are clipped, in variances, and the mean of a squared standard normal number clipped there."""
+
+EVEN_SHARES = np.array([0.0, 1.0])
+"""Quantiles of an abundance along an edge, evenly spaced in probability from 0 to 1, where all are equally likely."""
 
 BROAD = 4.0
 """Variance of windows of no known kind, and of end members before they are seen, over that of all windows."""
@@ -42,6 +48,8 @@ class SimplexFit:
         Probability of each window to lie at each vertex, along each edge, elsewhere.
     precision
         Inverse variance of the end members' features, were all windows independent.
+    filled
+        Probability of each window to lie at each vertex, or along an edge so near to it that the rest is a trace.
     """
 
     end_member: Float[np.ndarray, "end_member feature"]
@@ -50,6 +58,7 @@ class SimplexFit:
     log_likelihood: Float[np.ndarray, " window"]
     place: Float[np.ndarray, "window place"]
     precision: Float[np.ndarray, "end_member feature"]
+    filled: Float[np.ndarray, "window end_member"]
 
     def sorted(self) -> "SimplexFit":
         """Return the same fit, the end member that fills most windows first."""
@@ -60,7 +69,7 @@ class SimplexFit:
         place = np.concatenate([order, moved, [len(self.weight) - 1]])
         return dataclasses.replace(
             self, end_member=self.end_member[order], factor=self.factor[order], precision=self.precision[order],
-            weight=self.weight[place], place=self.place[:, place],
+            weight=self.weight[place], place=self.place[:, place], filled=self.filled[:, order],
         )  # fmt: skip
 
     @property
@@ -75,7 +84,11 @@ class SimplexFit:
 
 
 def fit_simplex(
-    data: Float[np.ndarray, "window feature"], start: Float[np.ndarray, "end_member feature"], *, noise: FeatureNoise
+    data: Float[np.ndarray, "window feature"],
+    start: Float[np.ndarray, "end_member feature"],
+    *,
+    noise: FeatureNoise,
+    edge_shares: Float[np.ndarray, " quantile"] = EVEN_SHARES,
 ) -> SimplexFit:
     """Climb to the nearest maximum of the likelihood by expectation and maximisation.
 
@@ -87,6 +100,8 @@ def fit_simplex(
         End members to start from.
     noise
         Variance of the features up to a factor for each, at each vertex.
+    edge_shares
+        Quantiles of an abundance along an edge, evenly spaced in probability from 0 to 1.
 
     Examples
     --------
@@ -97,7 +112,7 @@ def fit_simplex(
     >>> np.abs(fit.end_member - corners).max() < 0.05, np.sqrt(fit.factor).round(1).tolist()
     (np.True_, [[0.1, 0.1], [0.1, 0.1]])
     """
-    places = _Places(data, noise, n_vertices=len(start))
+    places = _Places(data, noise, n_vertices=len(start), edge_shares=edge_shares)
     member, factor = start, places.first_factors(start)
     weight = np.full(places.n, 1.0 / places.n)
     before = -np.inf
@@ -114,15 +129,16 @@ def fit_simplex(
             break
         before = total
     return SimplexFit(
-        end_member=member, factor=factor, weight=weight, log_likelihood=log_likelihood, place=place, precision=precision
-    )
+        end_member=member, factor=factor, weight=weight, log_likelihood=log_likelihood, place=place,
+        precision=precision, filled=places.filled(place),
+    )  # fmt: skip
 
 
 class _Places:
     """Densities and moments of the windows at all vertices and edges."""
 
-    def __init__(self, data: np.ndarray, noise: FeatureNoise, *, n_vertices: int) -> None:
-        self.data, self.noise, self.n_vertices = data, noise, n_vertices
+    def __init__(self, data: np.ndarray, noise: FeatureNoise, *, n_vertices: int, edge_shares: np.ndarray) -> None:
+        self.data, self.noise, self.n_vertices, self.edge_shares = data, noise, n_vertices, edge_shares
         self.edges = list(combinations(range(n_vertices), 2))
         self.n = n_vertices + len(self.edges) + 1
         self.centre = data.mean(axis=0)
@@ -132,7 +148,7 @@ class _Places:
     def log_density(self, member: np.ndarray, factor: np.ndarray) -> Float[np.ndarray, "window place"]:
         """Return the log density of each window at each place; keep what the next step needs."""
         result = np.empty((len(self.data), self.n))
-        self.variances = []
+        self.variances, self.near = [], []
         for k in range(self.n_vertices):
             variance = self.noise.variance(member[k]) * factor[k]
             self.variances.append(variance)
@@ -169,8 +185,22 @@ class _Places:
             best = (residual * step / variance).sum(axis=1) / curvature
             share = np.clip(best, 0.0, 1.0)
         at_best = self._normal(residual - best[:, None] * step, variance)
-        inside = log_between(-best * np.sqrt(curvature), (1.0 - best) * np.sqrt(curvature))
-        return at_best + 0.5 * np.log(2.0 * np.pi / curvature) + inside
+        reach = np.sqrt(curvature) * (self.edge_shares[:, None] - best)
+        inside = log_between(reach) - np.log(np.diff(self.edge_shares))[:, None]
+        most = inside.max(axis=0)
+        piece = np.exp(inside - most)
+        mean = piece.mean(axis=0)
+        trace = self.edge_shares[1:] <= 1.0 - _FILLED
+        self.near.append([piece[one].sum(axis=0) / (len(piece) * mean) for one in (trace, trace[::-1])])
+        return at_best + 0.5 * np.log(2.0 * np.pi / curvature) + most + np.log(mean)
+
+    def filled(self, place: np.ndarray) -> Float[np.ndarray, "window end_member"]:
+        """Return the probability of each window to be filled by each end member, but for a trace."""
+        result = place[:, : self.n_vertices].copy()
+        for e, edge in enumerate(self.edges):
+            for end, near in zip(edge, self.near[e], strict=True):
+                result[:, end] += place[:, self.n_vertices + e] * near
+        return result
 
     def end_members(self, place: np.ndarray, member: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the weight of the windows at each vertex, by feature, and their mean."""
@@ -202,9 +232,9 @@ class _Places:
         return np.maximum((total + _PRIOR_WINDOWS * np.exp(middle)) / (windows + _PRIOR_WINDOWS), _LEAST_FACTOR)
 
 
-def log_between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return the log of a standard normal's probability between bounds."""
-    flip = low + high > 0
-    low, high = np.where(flip, -high, low), np.where(flip, -low, high)
-    upper = log_ndtr(high)
-    return upper + np.log1p(-np.exp(np.minimum(log_ndtr(low) - upper, -1e-15)))
+def log_between(bound: Float[np.ndarray, "bound *row"]) -> Float[np.ndarray, "piece *row"]:
+    """Return the log of a standard normal's probability between each two neighbouring bounds, which rise."""
+    tail = log_ndtr(-np.abs(bound))
+    lower, upper = np.minimum(tail[:-1], tail[1:]), np.maximum(tail[:-1], tail[1:])
+    one_side = upper + np.log1p(-np.exp(np.minimum(lower - upper, -1e-15)))
+    return np.where((bound[:-1] < 0) & (bound[1:] > 0), np.log1p(-np.exp(lower) - np.exp(upper)), one_side)

@@ -171,7 +171,10 @@ def unmix_image(
         raise InputError("grid", expected="an image with periodic structure", got="no spot above the noise",
                          then="Try larger windows.")  # fmt: skip
     noise = FeatureNoise(constant=spectra.constant, slope=spectra.slope, scale=spectra.noise_scale, mixing=MIXING)
-    mixture = unmix_bayesian(spectra.power, rng=rng, settings=settings, noise=noise, shared=windows.shared_power)
+    mixture = unmix_bayesian(
+        spectra.power, rng=rng, settings=settings, noise=noise,
+        shared=windows.shared_power, edge_shares=windows.interface_shares,
+    )  # fmt: skip
     if progress is not None:
         progress(2, 3)
     y, x = windows.centres(grid)

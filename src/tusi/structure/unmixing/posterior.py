@@ -52,8 +52,8 @@ def abundance_posterior(
 ) -> AbundancePosterior:
     """Return the posterior of each window's abundances by Gibbs sampling on the simplex.
 
-    Unless the fit places a window at a vertex, the end members' own errors and the error of mixing add to the noise;
-    the noise of a window at a vertex is that about the mean of such windows. Mean and covariance hold all abundances
+    Unless an end member fills a window, the end members' own errors and the error of mixing add to the noise;
+    the noise of a filled window is that about the mean of such windows. Mean and covariance hold all abundances
     on the simplex. An interval is the shortest under an even prior of its abundance between 0 and 1, with the other
     abundances bound only by their sum: with three and more end members intervals that keep the others positive too
     are shorter, but cover too often where truth is pure.
@@ -113,8 +113,8 @@ def _best(
     member = fit.end_member
     abundance = np.full((len(data), len(member)), 1.0 / len(member))
     at_vertex = np.stack([noise.variance(one) * factor for one, factor in zip(member, fit.factor, strict=True)])
-    inside = fit.place[:, : len(member)].sum(axis=1, keepdims=True) >= 0.5
-    pure = inside * np.eye(len(member))[fit.place[:, : len(member)].argmax(axis=1)]
+    inside = fit.filled.sum(axis=1, keepdims=True) >= 0.5
+    pure = inside * np.eye(len(member))[fit.filled.argmax(axis=1)]
     mixed = 1.0 - inside
     for _ in range(_N_VARIANCE):
         place = pure + mixed * abundance
@@ -193,7 +193,7 @@ def shortest_interval(
     flip = centre > 0.5
     middle = np.where(flip, 1.0 - centre, centre)
     low, high = -middle / spread, (1.0 - middle) / spread
-    half = ndtri(0.5 * (1.0 + level * np.exp(log_between(low, high))))
+    half = ndtri(0.5 * (1.0 + level * np.exp(log_between(np.stack([low, high]))[0])))
     one_sided = (middle <= 0) | (half > -low)
     first = np.where(one_sided, 0.0, middle - half * spread)
     last = np.where(

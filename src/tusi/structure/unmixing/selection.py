@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.cluster.vq import kmeans2
 
 from tusi.structure.unmixing.abundances import constrained_abundances
-from tusi.structure.unmixing.expectation import BROAD, SimplexFit, fit_simplex
+from tusi.structure.unmixing.expectation import BROAD, EVEN_SHARES, SimplexFit, fit_simplex
 from tusi.structure.unmixing.noise import FeatureNoise
 from tusi.structure.unmixing.vertices import find_vertices
 
@@ -49,6 +49,7 @@ def select_number(
     noise: FeatureNoise,
     numbers: tuple[int, ...],
     shared: float,
+    edge_shares: Float[np.ndarray, " quantile"] = EVEN_SHARES,
     rng: np.random.Generator,
 ) -> Selection:
     """Fit each number of end members from several starts, and judge them by evidence.
@@ -68,6 +69,8 @@ def select_number(
         Numbers of end members to try.
     shared
         Windows per independent window.
+    edge_shares
+        Quantiles of an abundance along an edge, evenly spaced in probability from 0 to 1.
     rng
         Source of randomness of the starts.
 
@@ -81,7 +84,9 @@ def select_number(
     """
     fits, evidence, in_vain = [], [], 0
     for number in numbers:
-        fit = _best_fit(data, number, noise=noise, known=fits[-1] if fits else None, rng=rng)
+        starts = _starts(data, number, noise=noise, known=fits[-1] if fits else None, rng=rng)
+        tried = [fit_simplex(data, start, noise=noise, edge_shares=edge_shares) for start in starts]
+        fit = max(tried, key=lambda one: float(one.log_likelihood.sum()))
         value = _log_evidence(data, fit, shared)
         if len(numbers) > 1 and not _admissible(fit, noise, shared):
             value = -np.inf
@@ -93,12 +98,12 @@ def select_number(
     return Selection(fits=tuple(fits), log_evidence=np.array(evidence))
 
 
-def _best_fit(
+def _starts(
     data: np.ndarray, number: int, *, noise: FeatureNoise, known: SimplexFit | None, rng: np.random.Generator
-) -> SimplexFit:
-    """Return the likeliest of the fits from extreme windows, from clusters, and from the last fit and a window."""
+) -> list[np.ndarray]:
+    """Return end members to start from: extreme windows, clusters, and the last fit with the strangest window."""
     if number == 1:
-        return fit_simplex(data, np.median(data, axis=0)[None], noise=noise)
+        return [np.median(data, axis=0)[None]]
     deviation = np.sqrt(noise.variance(data.mean(axis=0)).mean(axis=0))
     scaled = data / deviation
     starts = [data[find_vertices(scaled, number)]] if number <= min(data.shape[0], data.shape[1] + 1) else []
@@ -107,8 +112,7 @@ def _best_fit(
     if known is not None and known.n_vertices == number - 1:
         strangest = data[int(known.log_likelihood.argmin())]
         starts.append(np.vstack([known.end_member, strangest]))
-    fits = [fit_simplex(data, start, noise=noise) for start in starts if np.isfinite(start).all()]
-    return max(fits, key=lambda fit: float(fit.log_likelihood.sum()))
+    return [start for start in starts if np.isfinite(start).all()]
 
 
 def _log_evidence(data: np.ndarray, fit: SimplexFit, shared: float) -> float:
