@@ -62,6 +62,11 @@ def verdict_header(title: str, sentences: Sequence[Markup], figures: Iterable[tu
     )
 
 
+def cards(figures: Sequence[Markup]) -> Markup:
+    """Return figures side by side where the page is wide enough; one alone does not grow beyond its size."""
+    return element("div", *figures, class_="grid one" if len(figures) == 1 else "grid")
+
+
 def table(head: Sequence[str], rows: Iterable[Markup], *, caption: str = "", groups: Markup | None = None) -> Markup:
     """Return a table that scrolls where the page is narrow; `groups` is a line above its titles."""
     titles = element("tr", *map(_head_cell, head))

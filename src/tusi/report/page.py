@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tusi.data.storage import write_atomically
+from tusi.report.defects import defect_section
 from tusi.report.images import image_section, intensity_section, lattice_section
 from tusi.report.layout import Section, fact_list, page, reference_list, table, verdict_header, warning_list
 from tusi.report.markup import Markup, element, joined
@@ -13,7 +14,9 @@ from tusi.report.numbers import whole, with_error
 from tusi.report.references import citation
 from tusi.report.structure import mode_section, structure_section
 from tusi.report.summary import summary_rows
+from tusi.report.symmetry import symmetry_section
 from tusi.study import Analysis
+from tusi.study.structure import StructureAnalysis
 
 
 def write_report(analysis: Analysis, path: str | os.PathLike) -> Path:
@@ -78,14 +81,23 @@ def _sections(analysis: Analysis) -> list[Section]:
     if any(image.lattice is not None for image in analysis.images):
         sections.append(("lattice", "Lattice", lattice_section(analysis)))
     if analysis.structure is not None and analysis.structure.images:
-        sections.append(("structure", "Local structure", structure_section(analysis.structure)))
-        sections.append(("modes", "Modes", mode_section(analysis.structure)))
+        sections += _structure_sections(analysis, analysis.structure)
     sections += [
         ("warnings", "Warnings", _warnings(analysis)),
         ("made", "How it was made", _made(analysis)),
         ("cite", "What to cite", reference_list(citation(analysis))),
     ]
     return sections
+
+
+def _structure_sections(analysis: Analysis, structure: StructureAnalysis) -> list[Section]:
+    """Return the sections on local structure that the result has."""
+    sections = [("structure", "Local structure", structure_section(structure))]
+    if any(image.symmetry is not None for image in structure.images):
+        sections.append(("symmetry", "Symmetry", symmetry_section(structure)))
+    if any(image.defects is not None for image in structure.images):
+        sections.append(("defects", "Defects", defect_section(analysis)))
+    return [*sections, ("modes", "Modes", mode_section(structure))]
 
 
 def _header(analysis: Analysis, title: str) -> Markup:

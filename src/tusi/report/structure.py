@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tusi.plot import new_figure
 from tusi.plot.modes import draw_mode, draw_mode_map, draw_mode_split
 from tusi.plot.neighbourhoods import draw_mean_neighbourhood, draw_neighbourhood_classes
 from tusi.plot.order import draw_dimerisation, draw_scalar
+from tusi.report.defects import NOTE, counted
 from tusi.report.figures import figure_svg, styled
 from tusi.report.layout import table, warning_list
 from tusi.report.markup import Markup, element, joined
@@ -23,8 +25,13 @@ from tusi.study.structure import ImageStructure, StructureAnalysis
 MOST_IMAGES, MOST_MODES, MOST_CLASSES = 12, 4, 6
 """Images, modes and classes of neighbourhoods that are drawn; the tables have them all."""
 
+WIDE = 2.2
+"""Width over height from which on the maps of an image stand one below the other."""
+
 _DASH = "\N{EM DASH}"
 _SIDE, _ROW = 3.1, 9.6
+_TITLE = 0.14
+"""Height in inches that is kept free for titles of frames without axes, which the layout does not see."""
 
 
 def structure_section(structure: StructureAnalysis) -> Markup:
@@ -35,11 +42,13 @@ def structure_section(structure: StructureAnalysis) -> Markup:
         "tell it from drift of the scan. Classes are kinds of neighbourhoods, their number chosen by the evidence."
     )
     cards = [_card(i, image) for i, image in enumerate(structure.images[:MOST_IMAGES])]
+    apart = NOTE if any(one.defects is not None for one in structure.images) else "\0"
     notes = [
         *(
             element("li", element("span", one.name, class_="name"), text)
             for one in structure.images
             for text in one.notes
+            if not text.startswith(apart)
         ),
         *(element("li", text) for text in structure.notes),
     ]
@@ -105,8 +114,8 @@ def _card(number: int, image: ImageStructure) -> Markup:
     if not panels:
         return element("figure", element("p", f"{image.name}: nothing could be measured."))
     with styled():
-        figure = new_figure(_SIDE * len(panels) + 0.6, _SIDE)
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        figure, frames = _frames(image, len(panels))
+        for axes, panel in zip(frames, panels, strict=True):
             if panel == "chains" and image.dimerised is not None:
                 draw_dimerisation(axes, image.dimerised)
                 axes.set_title("chains", fontsize=8.5)
@@ -123,6 +132,16 @@ def _card(number: int, image: ImageStructure) -> Markup:
     if image.classes is not None and image.classes.n_classes > 1:
         parts.insert(1, _class_shapes(number, image))
     return element("figure", *parts, class_="wide")
+
+
+def _frames(image: ImageStructure, number: int) -> tuple[Figure, list[Axes]]:
+    """Return a figure with so many frames, side by side, or one below the other for a wide image."""
+    height, width = np.ptp(image.lattice.position, axis=0)
+    if width > WIDE * height:
+        figure = new_figure(_ROW, number * (0.5 + 0.8 * _ROW * float(height / width)))
+        return figure, list(figure.subplots(number, 1, squeeze=False)[:, 0])
+    figure = new_figure(_SIDE * number + 0.6, _SIDE)
+    return figure, list(figure.subplots(1, number, squeeze=False)[0])
 
 
 def _class_shapes(number: int, image: ImageStructure) -> Markup:
@@ -153,19 +172,13 @@ def _caption(image: ImageStructure) -> str:
     parts = []
     if image.defects is not None:
         count = image.defects.count()
-        parts.append(", ".join(_counted(number, kind) for kind, number in count.items()) or "no defects")
+        parts.append(", ".join(counted(number, kind) for kind, number in count.items()) or "no defects")
     return f": {image.verdict.partition(': ')[2]}" + (f"; {'; '.join(parts)}." if parts else ".")
-
-
-def _counted(number: int, what: str) -> str:
-    """Return a number with its noun, in the plural where it should be."""
-    plural = f"{what[:-1]}ies" if what.endswith("y") else f"{what}s"
-    return f"{whole(number)} {what if number == 1 else plural}"
 
 
 def _table(structure: StructureAnalysis) -> Markup:
     """Return cell, strain, dimerisation and order of each image."""
-    head = ["image", "a", "b", "angle", "strain, rms", "dimerised", "amplitude", "kinds", "α₁", "p", "defects"]
+    head = ["image", "a", "b", "angle", "strain, rms", "dimerised", "amplitude", "kinds", "α₁", "p"]
     return table(head, [element("tr", *(element("td", cell) for cell in _row(one))) for one in structure.images])
 
 
@@ -174,7 +187,7 @@ def _row(image: ImageStructure) -> list[str]:
     cells, strained = image.table("gamma"), image.table("strain_xy")
     cell = [_DASH] * 3
     if cells is not None:
-        cell = [_mean(cells.column(name)) for name in ("a", "b")]
+        cell = [_mean(cells.column(name), f" {_unit(cells.length_unit)}") for name in ("a", "b")]
         cell.append(_mean(np.degrees(cells.column("gamma")), "°"))
     rms = _DASH
     if strained is not None:
@@ -184,7 +197,7 @@ def _row(image: ImageStructure) -> list[str]:
         sure = image.dimerised.p_value < 0.01
         dimerised = [f"{100 * image.dimerised.share:.0f} %", _DASH]
         if sure.any():
-            dimerised[1] = f"{float(np.median(image.dimerised.amplitude[sure])):.2g} {_unit(image.atoms.length_unit)}"
+            dimerised[1] = f"{float(np.median(image.dimerised.amplitude[sure])):#.2g} {_unit(image.atoms.length_unit)}"
     order = [_DASH, _DASH]
     if image.short_range is not None and np.isfinite(image.short_range.parameter[0, 0, -1]):
         error = float(image.short_range.standard_error[0, 0, -1])
@@ -193,8 +206,7 @@ def _row(image: ImageStructure) -> list[str]:
             p_value(image.short_range.joint_p_value),
         ]
     kinds = str(image.classes.n_classes) if image.classes is not None else _DASH
-    defects = whole(len(image.defects)) if image.defects is not None else _DASH
-    return [image.name, *cell, rms, *dimerised, kinds, *order, defects]
+    return [image.name, *cell, rms, *dimerised, kinds, *order]
 
 
 def _mean(values: np.ndarray, unit: str = "") -> str:
@@ -208,10 +220,15 @@ def _mean(values: np.ndarray, unit: str = "") -> str:
 
 def _shapes(modes: NormalModes, key: str) -> Markup:
     """Draw the shape of the first modes."""
+
+    def draw(axes: Axes, *, number: int) -> None:
+        draw_mode(axes, modes, number=number)
+        axes.set_title(axes.get_title().replace(": ", "\n"), fontsize=8.5)
+
     return _row_of(
         (f"{key}-shapes", "Shapes of the modes"),
-        [functools.partial(draw_mode, modes=modes, number=k) for k in range(len(modes.p_value))],
-        height=2.4,
+        [functools.partial(draw, number=k) for k in range(len(modes.p_value))],
+        height=2.6,
     )
 
 
@@ -238,15 +255,23 @@ def _maps(structure: StructureAnalysis, modes: NormalModes) -> Markup:
         ("mode-maps", "Scores of the first mode on the images"),
         [functools.partial(draw, image=k) for k in np.unique(modes.image).tolist() if k < len(names)],
         height=2.5,
+        columns=1 if len(names) == 1 else MOST_MODES,
     )
 
 
-def _row_of(named: tuple[str, str], drawings: Sequence[Callable[[Axes], object]], *, height: float) -> Markup:
+def _row_of(
+    named: tuple[str, str],
+    drawings: Sequence[Callable[[Axes], object]],
+    *,
+    height: float,
+    columns: int = MOST_MODES,
+) -> Markup:
     """Draw the first few side by side, always in as many columns; `named` are the figure's key and its label."""
     key, label = named
     with styled():
         figure = new_figure(_ROW, height)
-        for axes, draw in itertools.zip_longest(figure.subplots(1, MOST_MODES), drawings[:MOST_MODES]):
+        figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - _TITLE / height))
+        for axes, draw in itertools.zip_longest(figure.subplots(1, columns, squeeze=False)[0], drawings[:columns]):
             if draw is None:
                 axes.set_axis_off()
             else:

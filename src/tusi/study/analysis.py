@@ -155,4 +155,6 @@ class Analysis:
             return self.comparison.verdict
         if not self.options.models:
             return self.structure.verdict if self.structure is not None else ("Nothing was asked.",)
-        return ("No lattice model could be tested on these images; the warnings say why.",)
+        reason = self.warnings[-1] if self.warnings else "The warnings say why."
+        found = self.structure.verdict if self.structure is not None else ()
+        return ("No lattice model could be tested on these images.", reason, *found)

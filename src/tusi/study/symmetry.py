@@ -29,6 +29,9 @@ SMALLEST_WINDOW, LARGER_WINDOW = 6, 8
 MOST_WINDOWS = {2: 25, 4: 9, 12: 4}
 """Windows of an image by the number of sites in the averaged cell, up to which each entry holds."""
 
+FILLED = 0.75
+"""Share of the cells that lie in windows, about: the others stand along the border."""
+
 MOST_SITES, MOST_SITES_DOUBLED = 12, 2
 """Sites in a cell beyond which no symmetry is looked for, and beyond which no doubled cell is."""
 
@@ -281,7 +284,7 @@ def _related(group: str, rivals: tuple[str, ...]) -> str:
         for what, names in (("its subgroup", below), ("its supergroup", above))
         if names
     ]
-    return " and ".join([*parts, *([", ".join(rest)] if rest else [])])
+    return "; ".join([*parts, *([", ".join(rest)] if rest else [])])
 
 
 def _window(lattice: Lattice, n_sites: int, supercell: tuple[int, int], scan_error: float) -> SlidingCells:
@@ -289,8 +292,8 @@ def _window(lattice: Lattice, n_sites: int, supercell: tuple[int, int], scan_err
     most = next(number for limit, number in MOST_WINDOWS.items() if n_sites <= limit)
     n_cells = len(np.unique(np.column_stack([lattice.domain, lattice.index[:, :2]]), axis=0))
     smallest = SMALLEST_WINDOW if supercell == (1, 1) else LARGER_WINDOW
-    side = max(smallest, int(np.ceil(np.sqrt(n_cells / most) / supercell[0])) * supercell[0])
-    crowded = n_cells > most * (side / 2) ** 2
+    side = max(smallest, int(np.ceil(np.sqrt(FILLED * n_cells / most) / supercell[0])) * supercell[0])
+    crowded = FILLED * n_cells > most * (side / 2) ** 2
     step = side if crowded else max(side // 2 // supercell[0], 1) * supercell[0]
     return SlidingCells(shape=(side, side), step=(step, step), supercell=supercell, scan_error=scan_error)
 
