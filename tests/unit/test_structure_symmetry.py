@@ -120,6 +120,7 @@ def window_of(name, noise, *, n_orbits=2, seed=3, shape=(6, 6)):
     recipe = MotifRecipe(
         prior=dataclasses.replace(GENERAL, groups=((name, 1.0),), broken=0.0),
         n_atoms=(n_orbits * plane_group(name).order,),
+        n_species=1,
         noise=noise,
         shape=shape,
         separation=0.06,

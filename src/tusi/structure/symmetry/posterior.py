@@ -10,12 +10,13 @@ from jaxtyping import Bool, Float
 from scipy.special import logsumexp
 
 from tusi.data.record import Record, array
+from tusi.structure.symmetry.ambiguity import ambiguity
 from tusi.structure.symmetry.evidence import distorted, measured
 from tusi.structure.symmetry.mean_cells import MeanCell
 from tusi.structure.symmetry.operations import Operations, find_operations, product_table, subgroups
 from tusi.structure.symmetry.plane_groups import PLANE_GROUPS, SITE_GROUPS, plane_group
 from tusi.structure.symmetry.prior import SymmetryPrior, broken_prior
-from tusi.structure.symmetry.realised import group_prior, realised_symmetry
+from tusi.structure.symmetry.realised import RealisedPrior, realised_prior, realised_symmetry
 from tusi.structure.symmetry.strata import Stratum, stratum_of
 
 WIDEST = 0.08
@@ -29,6 +30,9 @@ REACH = 3.5
 
 NEGLIGIBLE = 25.0
 """Log odds at which an explanation is not followed further."""
+
+NOTHING = 1e-9
+"""Posterior probability of a hypothesis below which its exact symmetry is not asked for."""
 
 SPECIES_FLOOR = 1e-6
 """Probability that two atoms are of one species below which they are not matched."""
@@ -50,6 +54,11 @@ class SymmetryPosterior(Record):
         Posterior probability of each of `site_groups` as the point group about each site of the cell.
     smaller_cell
         Probability that the primitive cell is smaller than the cell that was averaged.
+    ambiguous
+        Probability that errors have mixed up the atoms of the cell; so much of the posterior is the prior.
+    position_error, strain_error
+        Standard errors of a mean position, in units of the cell's side, and of the cell's strains: distortions below
+        them are not seen.
     groups, site_groups
         Names.
     """
@@ -61,6 +70,9 @@ class SymmetryPosterior(Record):
     prior: Float[np.ndarray, " group"] = array("group")
     site_probability: Float[np.ndarray, "site point_group"] = array("site", "point_group")
     smaller_cell: float = 0.0
+    ambiguous: float = 0.0
+    position_error: float = math.nan
+    strain_error: float = math.nan
     groups: tuple[str, ...] = PLANE_GROUPS
     site_groups: tuple[str, ...] = SITE_GROUPS
 
@@ -80,17 +92,23 @@ class SymmetryPosterior(Record):
 
     @property
     def verdict(self) -> str:
-        """One sentence: which groups remain, and whether the data or the prior chose them."""
+        """Which groups remain, whether the data or the prior chose them, and what would not have been seen."""
         if not self.best:
             return "No structure that the prior allows comes near this window."
         order = np.argsort(-self.probability)
         n_credible = int(np.searchsorted(np.cumsum(self.probability[order]), 0.95)) + 1
         named = ", ".join(f"{self.groups[k]} ({self.probability[k]:.2f})" for k in order[:n_credible])
+        if self.ambiguous > 0.5:
+            return f"The positions are too uncertain to tell the atoms of a cell apart; the prior stands: {named}."
         if self.information < 0.1:
             return f"The data do not tell the groups apart; the prior stands: {named}."
+        unseen = (
+            f"Distortions below {self.position_error:.2g} of the cell and strains below {self.strain_error:.2g} "
+            "are not seen."
+        )
         if n_credible == 1:
-            return f"Plane group {named}."
-        return f"Not decided between {named}; the data gave {self.information:.1f} nats."
+            return f"Plane group {named}. {unseen}"
+        return f"Not decided between {named}; the data gave {self.information:.1f} nats. {unseen}"
 
     def of(self, name: str) -> float:
         """Return the probability of a group."""
@@ -105,8 +123,8 @@ def infer_symmetry(cell: MeanCell, *, prior: SymmetryPrior | None = None) -> Sym
     subgroups. The probability of the measured cell under each is a Gaussian integral over the free coordinates,
     including lattice vectors and origin; fewer free coordinates make a sharper prediction, which is why symmetry wins
     when the data permit it. Explanations are summed by the exact group of the structures that they describe. Atoms of
-    an orbit must be of one species. Noise must be small against the distance between atoms of a cell: how atoms are
-    matched to their images is enumerated among near matches.
+    an orbit must be of one species. How atoms are matched to their images is enumerated among near matches; with the
+    probability that errors have mixed up atoms, the posterior is the prior.
 
     Parameters
     ----------
@@ -136,12 +154,16 @@ def infer_symmetry(cell: MeanCell, *, prior: SymmetryPrior | None = None) -> Sym
     terms = _terms(cell, hypotheses, prior)
     if not np.isfinite(terms.log_weight).any():
         return _unexplained(cell, prior)
-    weights = np.exp(terms.log_weight - logsumexp(terms.log_weight))
-    probability = np.zeros(len(PLANE_GROUPS))
-    sites = np.zeros((len(cell), len(SITE_GROUPS)))
-    smaller = 0.0
-    for number in np.unique(terms.kept):
-        weight = weights[terms.kept == number].sum()
+    before = _before(cell, prior)
+    unclear = ambiguity(cell)
+    weights = np.bincount(terms.kept, np.exp(terms.log_weight - logsumexp(terms.log_weight)))
+    weights[weights < NOTHING] = 0.0
+    weights *= (1.0 - unclear) / weights.sum()
+    probability = unclear * before.group
+    sites = np.tile(unclear * before.site, (len(cell), 1))
+    smaller = unclear * prior.larger_cell * bool(_multiples(len(cell)))
+    for number in np.flatnonzero(weights):
+        weight = weights[number]
         symmetry = realised_symmetry(hypotheses.strata[number], cell, hypotheses.species[number])
         probability[PLANE_GROUPS.index(symmetry.group)] += weight
         for site, name in enumerate(symmetry.site_groups):
@@ -149,17 +171,24 @@ def infer_symmetry(cell: MeanCell, *, prior: SymmetryPrior | None = None) -> Sym
         smaller += weight * (symmetry.n_translations > 1)
     return SymmetryPosterior(
         probability=np.clip(probability, 0.0, 1.0),
-        prior=group_prior(prior, len(cell), n_species=max(len(cell.species), 1)),
+        prior=before.group,
         site_probability=np.clip(sites, 0.0, 1.0),
         smaller_cell=float(smaller),
+        ambiguous=unclear,
+        position_error=cell.position_error / cell.side,
+        strain_error=cell.strain_error,
     )
+
+
+def _before(cell: MeanCell, prior: SymmetryPrior) -> RealisedPrior:
+    return realised_prior(prior, len(cell), n_species=max(len(cell.species), 1))
 
 
 def _unexplained(cell: MeanCell, prior: SymmetryPrior) -> SymmetryPosterior:
     """Return the answer where no structure that the prior allows comes near the window."""
     return SymmetryPosterior(
         probability=np.full(len(PLANE_GROUPS), np.nan),
-        prior=group_prior(prior, len(cell), n_species=max(len(cell.species), 1)),
+        prior=_before(cell, prior).group,
         site_probability=np.full((len(cell), len(SITE_GROUPS)), np.nan),
         smaller_cell=math.nan,
     )
@@ -299,7 +328,7 @@ def log_parents(hypotheses: Hypotheses, prior: SymmetryPrior) -> Float[np.ndarra
 def _log_parent(stratum: Stratum, prior: SymmetryPrior, n_atoms: int) -> float:
     """Return the log prior of a parent: its group, setting, occupied positions, numbering of atoms and superlattice."""
     m = stratum.n_translations
-    factors = [k for k in (2, 3, 4) if n_atoms % k == 0]
+    factors = _multiples(n_atoms)
     if m > 1 and m not in factors:
         return -math.inf
     cells = {1: 1, 2: 3, 3: 4, 4: 7}[m]
@@ -309,6 +338,11 @@ def _log_parent(stratum: Stratum, prior: SymmetryPrior, n_atoms: int) -> float:
         return -math.inf
     ways = prior.n_ways(stratum.name, n_atoms // m) * plane_group(stratum.name).n_settings * cells
     return math.log(weight * share / ways) + stratum.log_labels
+
+
+def _multiples(n_atoms: int) -> list[int]:
+    """Return how many primitive cells the observed one may consist of, other than one."""
+    return [k for k in (2, 3, 4) if n_atoms % k == 0]
 
 
 def _is_allowed(stratum: Stratum, prior: SymmetryPrior) -> bool:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 
 from tusi.structure.symmetry.mean_cells import MeanCell
 from tusi.structure.symmetry.operations import product_table, subgroups
-from tusi.structure.symmetry.plane_groups import PLANE_GROUPS, plane_group
+from tusi.structure.symmetry.plane_groups import PLANE_GROUPS, SITE_GROUPS, plane_group
 from tusi.structure.symmetry.prior import SymmetryPrior
 from tusi.structure.symmetry.strata import Stratum
 from tusi.structure.symmetry.structures import CrystalStructure, distort, draw_parent, group_of, site_groups_of
@@ -54,8 +54,17 @@ def realised_symmetry(stratum: Stratum, cell: MeanCell, species: Int[np.ndarray,
     )
 
 
-def group_prior(prior: SymmetryPrior, n_atoms: int, *, n_species: int = 1) -> Float[np.ndarray, " group"]:
-    """Return the prior probability of each plane group as the exact group of a structure.
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class RealisedPrior:
+    """Prior probability of each plane group as the exact group of a structure, and of each point group about a site."""
+
+    group: Float[np.ndarray, " group"]
+    site: Float[np.ndarray, " point_group"]
+
+
+@functools.lru_cache(maxsize=64)
+def realised_prior(prior: SymmetryPrior, n_atoms: int, *, n_species: int = 1) -> RealisedPrior:
+    """Return how probable each exact symmetry is before the data.
 
     A few structures are drawn for each parent; all of their subgroups count.
 
@@ -68,22 +77,22 @@ def group_prior(prior: SymmetryPrior, n_atoms: int, *, n_species: int = 1) -> Fl
     n_species
         Species, each as likely for an orbit.
     """
-    return np.array(_group_prior(prior, n_atoms, n_species))
-
-
-@functools.lru_cache(maxsize=64)
-def _group_prior(prior: SymmetryPrior, n_atoms: int, n_species: int) -> tuple[float, ...]:
     rng = np.random.default_rng(11)
-    probability = dict.fromkeys(PLANE_GROUPS, 0.0)
+    groups: dict[str, float] = dict.fromkeys(PLANE_GROUPS, 0.0)
+    sites: dict[str, float] = dict.fromkeys(SITE_GROUPS, 0.0)
     n_examples = 1 if prior.positions == "general" and n_species == 1 else N_EXAMPLES
     for name, weight in prior.of_parents(n_atoms).items():
-        group, share = plane_group(name), weight / n_examples
         for _ in range(n_examples):
-            structure, made_with = draw_parent(group, n_atoms, prior=prior, n_species=n_species, rng=rng)
-            broken = prior.broken if len(made_with) > 1 else 0.0
-            probability[structure.group] += share * (1 - broken)
-            members = subgroups(product_table(made_with))[:-1] if broken else ()
+            parent, made_with = draw_parent(plane_group(name), n_atoms, prior=prior, n_species=n_species, rng=rng)
+            members = subgroups(product_table(made_with))[:-1] if prior.broken and len(made_with) > 1 else ()
+            whole = 1.0 - prior.broken if len(members) else 1.0
+            drawn = [(parent, whole)]
             for kept in members:
-                example = distort(structure, made_with[kept], scale=0.03 * structure.side, rng=rng)
-                probability[example.group] += share * broken / len(members)
-    return tuple(probability.values())
+                example = distort(parent, made_with[kept], scale=0.03 * parent.side, rng=rng)
+                drawn.append((example, prior.broken / len(members)))
+            for structure, share in drawn:
+                operations = structure.operations()
+                groups[group_of(operations, structure.fraction)] += share * weight / n_examples
+                for site_group in site_groups_of(operations):
+                    sites[site_group] += share * weight / n_examples / n_atoms
+    return RealisedPrior(group=np.array(list(groups.values())), site=np.array(list(sites.values())))

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.linalg import block_diag
 from scipy.special import gammaln
 
 from tusi.structure.symmetry.mean_cells import N_STRAINS, strain_components, strain_tensor
@@ -114,9 +115,6 @@ def stratum_of(group: Operations, fraction: Float[np.ndarray, "site 2"], vectors
     shape, strains = _strains(rotation, vectors)
     free_f = _free_positions(group)
     n_free = strains.shape[1] + free_f.shape[1]
-    directions = np.zeros((N_STRAINS + fraction.size, n_free))
-    directions[:N_STRAINS, : strains.shape[1]] = strains
-    directions[N_STRAINS:, strains.shape[1] :] = free_f
     orbit = np.unique(group.image.min(axis=0), return_inverse=True)[1]
     rows, log_labels = _orbit_coordinates(group, orbit)
     origin, n_equal = _origin_coordinates(group, translation)
@@ -136,11 +134,17 @@ def stratum_of(group: Operations, fraction: Float[np.ndarray, "site 2"], vectors
         n_translations=len(group) // len(rotation),
         rotation=rotation,
         point=np.concatenate([[0.0], shape, (point_f - fraction).ravel()]),
-        directions=directions,
+        directions=block_diag(strains, free_f),
         density=density,
         orbit=orbit,
         log_labels=log_labels,
     )
+
+
+def invariant_directions(group: Operations, vectors: Float[np.ndarray, "2 2"]) -> Float[np.ndarray, "component free"]:
+    """Return the orthonormal directions in which a cell can change and keep the symmetry of a closed group."""
+    _, strains = _strains(np.unique(group.rotation, axis=0), vectors)
+    return block_diag(strains, _free_positions(group))
 
 
 def _averaged(group: Operations, centred: Float[np.ndarray, "site 2"], *, offsets: bool) -> Float[np.ndarray, "site 2"]:

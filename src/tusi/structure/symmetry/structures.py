@@ -11,7 +11,7 @@ from tusi.structure.symmetry.mean_cells import N_STRAINS, strain_tensor
 from tusi.structure.symmetry.operations import Operations, find_operations
 from tusi.structure.symmetry.plane_groups import PlaneGroup, identify_group, site_group
 from tusi.structure.symmetry.prior import STRAIN_SHARE, SymmetryPrior
-from tusi.structure.symmetry.strata import LONGEST_ASPECT, stratum_of
+from tusi.structure.symmetry.strata import LONGEST_ASPECT, invariant_directions
 from tusi.structure.translations import reduce_vectors
 
 EXACT = 1e-6
@@ -135,9 +135,8 @@ def distort(
     rng
         Source of randomness.
     """
-    stratum = stratum_of(kept, structure.fraction, structure.vectors)
+    directions = invariant_directions(kept, structure.vectors)
     precision = np.linalg.inv(distortion_covariance(structure.vectors, len(structure.fraction)))
-    directions = stratum.directions
     spread = np.linalg.inv(directions.T @ precision @ directions)
     change = scale * directions @ rng.multivariate_normal(np.zeros(len(spread)), (spread + spread.T) / 2)
     metric = np.eye(2) + 2 * strain_tensor(change[:N_STRAINS])
