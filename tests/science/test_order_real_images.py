@@ -27,8 +27,8 @@ IMAGES = {
     "pto-sro": "pto-sro/Cropped_PTO-SRO_Aligned.hspy",
     "bssn-dpc": "bssn-dpc/data_scan70_id2154_DPC.tif",
 }
-BASIS = {"re05": 2, "re55": 1, "re78": 1, "re95": 1, "atomap-sto110": 2, "pto-sro": 2, "bssn-dpc": 6}
-"""Basis sites: the metal (and, at x = .05, the sulphur), Sr and TiO, A and B, and the six cation columns of [110]."""
+BASIS = {"re05": 2, "re55": 1, "re78": 1, "re95": 1, "atomap-sto110": 2, "pto-sro": 2, "bssn-dpc": 11}
+"""Basis sites: the metal (and, at x = .05, the sulphur), Sr and TiO, A and B, and columns seen along [110]."""
 
 
 def registered(name):

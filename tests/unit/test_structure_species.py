@@ -124,3 +124,11 @@ def test_columns_of_all_sublattices_together():
     assert ((fit.atoms.species_probability[:, 1] > 0.5) == heavy).all()
     with pytest.raises(InputError, match="at least 20 columns on the lattice"):
         classify_species(atoms, lattice[:3], basis_site=None, rng=rng)
+
+
+def test_twenty_five_columns_of_one_kind():
+    """Some classes with which the fit starts hold no column at all: they are given up without numerical warnings."""
+    atoms, _ = columns(fraction=0.0, spread=0.05, n=5)
+    fit = classify(atoms, species=None)
+    assert len(fit.fraction) == 1
+    assert np.isfinite(fit.log_evidence).any()

@@ -49,7 +49,12 @@ class MixturePrior:
     concentration: float = 1.0
 
     def log_density(self, mean: Float[np.ndarray, " class"], deviation: Float[np.ndarray, " class"]) -> float:
-        """Return the log-prior of ascending class means and their deviations, zero at its mode."""
+        """Return the log-prior of ascending class means and their deviations, zero at its mode.
+
+        A class without columns has no mean: it is given as zero, and impossible.
+        """
+        if not mean.all():
+            return -np.inf
         spread, weight = self.relative_spread
         ratio = (spread * mean / deviation) ** 2
         value = 0.5 * weight * float((np.log(ratio) - ratio + 1.0).sum())
@@ -277,7 +282,7 @@ def _maximise(
         current = expectation(corrected, variance, fraction, mean, deviation, responsibility)
         current += prior.log_density(mean, deviation) + prior.concentration * np.log(fraction).sum()
         current -= np.log(_factor(columns.terms, coefficient)).sum()
-        if abs(current - previous) < _TOLERANCE:
+        if current == -np.inf or abs(current - previous) < _TOLERANCE:
             break
         previous = current
         if len(coefficient):
