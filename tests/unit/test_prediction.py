@@ -47,8 +47,8 @@ from tusi.generative.prediction import (
     sample_at,
     structure_factor,
 )
-from tusi.generative.prediction.forecast import _World
 from tusi.generative.prediction.mixture import mixture_of
+from tusi.generative.prediction.refits import SimulatedImages
 
 SITES = periodic_sites(SQUARE, (3, 4))
 MODEL = ising(shells=1)
@@ -544,7 +544,9 @@ def test_a_refit_follows_its_own_statistics():
     statistics = [drawn(node, 120, rng).statistics for node in nodes]
     counts = [100.0 + each for each in statistics]
     mixture = mixture_of(nodes, statistics, counts, pieces=1)
-    world = _World(nodes=nodes, statistics=mixture.statistics, counts=mixture.columns, log_mixture=mixture.log_mixture)
+    world = SimulatedImages(
+        nodes=nodes, statistics=mixture.statistics, counts=mixture.columns, log_mixture=mixture.log_mixture
+    )
     weight = world.weights(couplings[None])[0]
     centred = mixture.statistics - weight @ mixture.statistics
     spread = (centred * weight[:, None]).T @ centred
