@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from tusi.cli.unmix import summary_of, write_unmixing
 from tusi.cli.unmix import unmix as unmix_command
 from tusi.data import make_grid, storage
 from tusi.errors import ConvergenceError, InputError
+from tusi.plot.canvas import new_figure
+from tusi.plot.unmixing import draw_unmixing, size_of_unmixing
 from tusi.structure.sliding import (
     FourierTransform,
     RadonTransform,
@@ -22,7 +25,6 @@ from tusi.structure.sliding import (
     windows_for,
 )
 from tusi.structure.unmixing import (
-    BayesianMixture,
     BayesianUnmixing,
     FeatureNoise,
     IndependentComponents,
@@ -39,6 +41,7 @@ from tusi.structure.unmixing import (
 )
 from tusi.structure.unmixing.posterior import shortest_interval
 from tusi.structure.unmixing.tiles import measure_spots
+from tusi.study.files import CLASSES
 
 
 def rng(seed=0):
@@ -342,6 +345,8 @@ def test_choices_are_checked():
         BayesianUnmixing(level=1.0)
     with pytest.raises(InputError, match="`noise`: expected noise of data of shape"):
         unmix_bayesian(rng().random((20, 3)), rng=rng(), noise=FeatureNoise.uniform((10, 3)))
+    with pytest.raises(InputError, match="`numbers`: expected at most 10"):
+        unmix_bayesian(rng().random((20, 3)), rng=rng(), settings=BayesianUnmixing(numbers=(40,)))
     with pytest.raises(InputError, match="`edge_shares`: expected quantiles that rise from 0 to 1"):
         unmix_bayesian(rng().random((20, 3)), rng=rng(), edge_shares=np.array([0.0, 0.5]))
     with pytest.raises(InputError, match="`n_components`: expected 1 to 4"):
@@ -362,7 +367,7 @@ def two_grains():
 
 
 def test_two_grains_are_found(two_grains, tmp_path):
-    _, found = two_grains
+    grid, found = two_grains
     assert found.mixture.n_end_members == 2
     maps = found.maps()
     assert isinstance(maps, xr.Dataset)
@@ -376,10 +381,11 @@ def test_two_grains_are_found(two_grains, tmp_path):
     table = found.descriptors()
     assert table.length_unit == "angstrom"
     assert table.names == ("abundance_1", "abundance_2")
-    classes = {"bayesian-mixture": BayesianMixture, "windows": SlidingWindows, "found": type(found)}
-    again = storage.load(storage.save(found, tmp_path / "found.h5", classes=classes), classes=classes)
+    write_unmixing(found, grid, out=tmp_path / "found.h5")
+    again = storage.load(tmp_path / "found.h5", classes=CLASSES)
     assert np.array_equal(again.mixture.abundance, found.mixture.abundance)
     assert again.windows == found.windows
+    assert summary_of(again) == summary_of(found)
 
 
 def test_filtered_images_show_their_own_grain(two_grains):
@@ -411,6 +417,17 @@ def test_images_without_spots_are_refused():
         unmix_image(make_grid(np.full((64, 64), np.nan)), rng=rng())
     with pytest.raises(InputError, match="`grid`: expected an image with periodic structure"):
         unmix_image(make_grid(np.ones((96, 96))), rng=rng())
+
+
+def test_pictures_fit_the_shape_of_the_image(two_grains):
+    grid, found = two_grains
+    wide = grid.isel(y=slice(0, 40))
+    (_, tall_height), (_, wide_height) = (size_of_unmixing(found, grid=one) for one in (grid, wide))
+    assert wide_height != tall_height
+    for one in (grid, wide):
+        figure = draw_unmixing(new_figure(*size_of_unmixing(found, grid=one)), found, grid=one)
+        titles = [axes.get_title() for axes in figure.axes]
+        assert sum(title.startswith("what phase") for title in titles) == 2
 
 
 def test_the_command_writes_what_was_asked_for(two_grains, tmp_path, monkeypatch, capsys):

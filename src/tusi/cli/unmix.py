@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tusi.structure.unmixing import ImageUnmixing
 
 _PICTURES = (".png", ".svg", ".pdf")
-_SUFFIXES = (*_PICTURES, ".json", ".nc")
+_SUFFIXES = (*_PICTURES, ".h5", ".json", ".nc")
 
 
 def unmix(
@@ -36,7 +36,7 @@ def unmix(
     dataset: Dataset = None,
     seed: Seed = 0,
     out: Annotated[
-        Path, typer.Option(help="Picture (.png, .svg, .pdf), maps of all numbers (.nc), or a summary (.json).")
+        Path, typer.Option(help="Picture (.png, .svg, .pdf), result (.h5), maps (.nc), or a summary (.json).")
     ] = Path("phases.png"),
 ) -> None:
     """Find the phases of an image by unmixing the spectra of windows, with the abundance of each in every window.
@@ -102,10 +102,14 @@ def summary_of(found: "ImageUnmixing") -> dict:
 
 
 def write_unmixing(found: "ImageUnmixing", grid: "xr.DataArray", *, out: Path) -> Path:
-    """Write the phases of an image as a picture, as maps, or as a summary."""
+    """Write the phases of an image as a picture, a result, maps, or a summary."""
     check_out(out)
-    from tusi.data.storage import write_atomically
+    from tusi.data.storage import save, write_atomically
 
+    if out.suffix == ".h5":
+        from tusi.study.files import CLASSES
+
+        return save(found, out, classes=CLASSES)
     if out.suffix == ".json":
         return write_atomically(out, f"{json.dumps(summary_of(found), indent=1)}\n".encode())
     if out.suffix == ".nc":
@@ -113,11 +117,11 @@ def write_unmixing(found: "ImageUnmixing", grid: "xr.DataArray", *, out: Path) -
     import io
 
     from tusi.plot.canvas import new_figure
-    from tusi.plot.unmixing import draw_unmixing
+    from tusi.plot.unmixing import draw_unmixing, size_of_unmixing
 
-    figure = draw_unmixing(new_figure(3.4 * max(found.mixture.n_end_members, 3), 9.6), found, grid=grid)
+    figure = draw_unmixing(new_figure(*size_of_unmixing(found, grid=grid)), found, grid=grid)
     content = io.BytesIO()
-    figure.savefig(content, format=out.suffix[1:], dpi=150, facecolor="#fffffe")
+    figure.savefig(content, format=out.suffix[1:], dpi=150, facecolor="#fffffe", bbox_inches="tight")
     return write_atomically(out, content.getvalue())
 
 

@@ -1,5 +1,7 @@
 """Phases of an image: where they are, how sure that is, and what each looks like."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -13,6 +15,7 @@ from tusi.structure.unmixing import ImageUnmixing
 
 _DECADES, _SHOWN_DECADES = 4.0, 3.0
 _MOST_SHOWN = 6
+_SIDE, _TITLE, _WIDE = 3.4, 0.15, 2.0
 
 
 def draw_phase_map(axes: Axes, found: ImageUnmixing) -> Axes:
@@ -74,13 +77,14 @@ def draw_end_member(axes: Axes, found: ImageUnmixing, number: int) -> Axes:
     reach = min(1.3 * float(max(np.abs(y[row]).max(), np.abs(x[column]).max())), 0.5 / found.pixel_size)
     axes.set_xlim(-reach, reach)
     axes.set_ylim(reach, -reach)
+    axes.set_ylabel("frequency")
     axes.set_xlabel(f"frequency (1/{'Å' if found.length_unit == 'angstrom' else 'pixel'})")
     tidy(axes).set_title(_title(found, number), color=CLASSES[number % len(CLASSES)])
     return axes
 
 
 def draw_evidence(axes: Axes, found: ImageUnmixing) -> Axes:
-    """Draw the log evidence of each number of phases relative to the best; open circles at the bottom are ruled out.
+    """Draw the log evidence of each number of phases relative to the best; open circles are ruled out.
 
     Parameters
     ----------
@@ -99,7 +103,10 @@ def draw_evidence(axes: Axes, found: ImageUnmixing) -> Axes:
     possible = np.isfinite(loss)
     lowest = 10.0 * max(float(loss[possible].max()), 10.0)
     axes.plot(mixture.number[possible], loss[possible], "o-", color=INK, markersize=4, linewidth=0.9)
-    axes.plot(mixture.number[~possible], np.full((~possible).sum(), lowest), "o", color=SOFT, fillstyle="none")
+    if not possible.all():
+        out = mixture.number[~possible]
+        axes.plot(out, np.full(len(out), lowest), "o", color=SOFT, fillstyle="none", label="ruled out")
+        axes.legend(loc="center right", frameon=False)
     axes.set_yscale("symlog", linthresh=1.0)
     axes.invert_yaxis()
     axes.set_xticks(mixture.number)
@@ -125,17 +132,50 @@ def draw_unmixing(figure: Figure, found: ImageUnmixing, *, grid: xr.DataArray) -
     matplotlib.figure.Figure
         `figure`.
     """
-    n = min(found.mixture.n_end_members, _MOST_SHOWN)
-    axes = figure.subplots(3, max(n, 3), squeeze=False)
-    draw_image(axes[0, 0], grid).set_title("image", color=INK)
-    draw_phase_map(axes[0, 1], found).set_title("abundances (· mixed, × unexplained)", color=INK)
-    draw_evidence(axes[0, 2], found)
-    for k in range(n):
-        draw_end_member(axes[1, k], found, k)
-        draw_image(axes[2, k], found.filtered(grid, k)).set_title(f"what phase {k + 1} explains", color=INK)
-    for one in (*axes[0, 3:], *axes[1:, n:].ravel()):
-        one.set_axis_off()
+    rows, heights = _arranged(found, grid)
+    axes = figure.subplot_mosaic(rows, height_ratios=heights)
+    draw_image(axes["image"], grid).set_title("image", color=INK)
+    draw_phase_map(axes["map"], found).set_title("abundances\n· mixed   × unexplained", color=INK)
+    draw_evidence(axes["evidence"], found)
+    for k in range(_n_shown(found)):
+        draw_end_member(axes[f"spectrum {k}"], found, k)
+        explained = axes[f"explained {k}"]
+        draw_image(explained, found.filtered(grid, k)).set_title(f"what phase {k + 1} explains", color=INK)
     return figure
+
+
+def size_of_unmixing(found: ImageUnmixing, *, grid: xr.DataArray) -> tuple[float, float]:
+    """Return width and height, in inches, of a figure that `draw_unmixing` fills well.
+
+    Parameters
+    ----------
+    found
+        The phases of the image.
+    grid
+        The image.
+    """
+    rows, heights = _arranged(found, grid)
+    return _SIDE * len(rows[0]), _SIDE * sum(heights)
+
+
+def _n_shown(found: ImageUnmixing) -> int:
+    return min(found.mixture.n_end_members, _MOST_SHOWN)
+
+
+def _arranged(found: ImageUnmixing, grid: xr.DataArray) -> tuple[list[Any], list[float]]:
+    """Return which picture stands where, and the heights of the rows over a column's width."""
+    n, height, width = _n_shown(found), grid.sizes["y"], grid.sizes["x"]
+    spectra, explained = ([f"{name} {k}" for k in range(n)] for name in ("spectrum", "explained"))
+    if width > _WIDE * height:
+        pictures = ["image", "map", *explained]
+        row = (n + 1) * height / width + _TITLE
+        return [*([name] * (n + 1) for name in pictures), [*spectra, "evidence"]], [row] * len(pictures) + [1.0]
+    tall = min(height / width, _WIDE) + _TITLE
+    if n == 1:
+        return [["image", "map", "explained 0"], ["spectrum 0", "evidence", "."]], [tall, 1.0]
+    blank = ["."] * max(3 - n, 0)
+    first = ["image", "map", "evidence", *["."] * max(n - 3, 0)]
+    return [first, [*spectra, *blank], [*explained, *blank]], [tall, 1.0, tall]
 
 
 def _title(found: ImageUnmixing, number: int) -> str:

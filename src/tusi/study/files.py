@@ -21,6 +21,8 @@ from tusi.structure.defects import Defects
 from tusi.structure.modes import ModeSplit, NormalModes
 from tusi.structure.neighbourhoods import LocalCrystallography, NeighbourhoodComponents, Neighbourhoods
 from tusi.structure.order import Dimerised, ShortRangeOrder
+from tusi.structure.sliding import SlidingWindows
+from tusi.structure.unmixing import BayesianMixture, ImageUnmixing
 from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
 from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions, ModelFit
 from tusi.study.options import AnalysisOptions
@@ -34,6 +36,7 @@ CLASSES: dict[str, type] = {
     "analysis-options": AnalysisOptions,
     "array-layout": ArrayLayout,
     "atoms": Atoms,
+    "bayesian-mixture": BayesianMixture,
     "coupling-estimate": CouplingEstimate,
     "data-to-decide": DataToDecide,
     "decision-target": DecisionTarget,
@@ -51,6 +54,7 @@ CLASSES: dict[str, type] = {
     "hamiltonian-settings": HamiltonianSettings,
     "image-analysis": ImageAnalysis,
     "image-structure": ImageStructure,
+    "image-unmixing": ImageUnmixing,
     "input-file": InputFile,
     "inversion": Inversion,
     "inversion-options": InversionOptions,
@@ -72,6 +76,7 @@ CLASSES: dict[str, type] = {
     "score-test": ScoreTest,
     "short-range-order": ShortRangeOrder,
     "site-graph": SiteGraph,
+    "sliding-windows": SlidingWindows,
     "species-fit": SpeciesFit,
     "structure-analysis": StructureAnalysis,
     "structure-options": StructureOptions,

@@ -160,7 +160,8 @@ def unmix_bayesian(
     Raises
     ------
     InputError
-        Data that are not finite, fewer than eight windows, or quantiles that do not rise from 0 to 1.
+        Data that are not finite, fewer than eight windows or two for each end member, or quantiles that do not rise
+        from 0 to 1.
 
     References
     ----------
@@ -182,6 +183,9 @@ def unmix_bayesian(
                          got=f"({len(noise.scale)}, {len(noise.constant)})")  # fmt: skip
     if edge_shares[0] != 0 or edge_shares[-1] != 1 or not (np.diff(edge_shares) > 0).all():
         raise InputError("edge_shares", expected="quantiles that rise from 0 to 1", got=str(edge_shares))
+    if settings.numbers[0] > len(values) // 2:
+        raise InputError("numbers", expected=f"at most {len(values) // 2} end members for {len(values)} windows",
+                         got=str(settings.numbers), then="Take smaller windows or steps.")  # fmt: skip
     unit = max(float(np.abs(values).max()), np.finfo(float).tiny)
     if noise is None:
         scaled, variance_unit = FeatureNoise.uniform(values.shape), unit**2
