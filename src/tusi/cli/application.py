@@ -17,6 +17,7 @@ from tusi.cli.fit_hamiltonian import fit_hamiltonian
 from tusi.cli.info import info
 from tusi.cli.phase_diagram import phase_diagram
 from tusi.cli.report import report
+from tusi.cli.restore import restore
 from tusi.cli.simulate import simulate
 from tusi.cli.structure import structure
 from tusi.cli.unmix import unmix
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, structure, unmix, fit_hamiltonian, phase_diagram, simulate, report, info, demo):
+for command in (analyze, structure, restore, unmix, fit_hamiltonian, phase_diagram, simulate, report, info, demo):
     app.command(no_args_is_help=command not in (demo, simulate))(command)
 
 

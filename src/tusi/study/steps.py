@@ -88,6 +88,13 @@ class RegisteredAtoms:
 def _read(task: ImageTask) -> xr.DataArray:
     """Open the file; an image that is finite inside its region alone is cut to it."""
     grid = read(task.file.path, pixel_size=task.options.pixel_size, dataset=task.options.dataset)
+    if grid.dims == ("frame", "y", "x"):
+        raise InputError(
+            "image",
+            expected="one image",
+            got=f"a movie of {grid.sizes['frame']} frames",
+            then=f"Register and average its frames first: `tusi restore {task.file.path}`.",
+        )
     region = task.region
     if region is None or np.isfinite(grid.values).all():
         return grid
