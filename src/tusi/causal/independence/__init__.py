@@ -5,6 +5,7 @@ from tusi.lazy import load_on_use
 _HOMES = {
     "Independence": "question",
     "IndependenceTest": "question",
+    "KernelIndependence": "kernel",
     "Oracle": "oracle",
     "PartialCorrelation": "linear",
     "PreparedTest": "question",

@@ -13,6 +13,8 @@ _HOMES = {
     "Polynomial": "detrending",
     "centred": "effective",
     "effective_sample_size": "effective",
+    "phase_surrogates": "surrogates",
+    "torus_shifts": "surrogates",
 }
 
 __all__ = list(_HOMES)

@@ -15,10 +15,10 @@ from tusi.inference.spatial.layout import Layout
 TREND_DEGREE = 4
 """Polynomials that a high-pass takes off beside its cosines, which alone cannot follow a slope across the border."""
 
-DYNAMIC_RANGE = 3e-3
+DYNAMIC_RANGE = 1e-3
 """Power, in that of the strongest wave, below which waves are not raised: leakage at borders has about 5e-4."""
 
-ABOVE_FLOOR = 30.0
+ABOVE_FLOOR = 10.0
 """Power, in that of the weakest waves, below which waves are not raised: they may be noise."""
 
 FULLNESS = 0.8
@@ -26,6 +26,9 @@ FULLNESS = 0.8
 
 UNCORRELATED = 2.0
 """Correlated cells to a sample below which borders need no care."""
+
+BORDER = 1.5
+"""Rows this near to a border go, in widths of the Gaussian whose smoothing would make the same correlation."""
 
 BLUR = 2.0
 """Waves over which a spectrum is averaged."""
@@ -169,7 +172,7 @@ class AdaptiveHighPass(Detrending):
     Smooth fields are few independent samples because few waves carry their variance. Divided by the root of the mean
     spectrum of all variables, every wave counts alike that stands above the border's leakage, and well above the
     weakest waves, which may be noise. This is generalised least squares, and what is left of a hidden smooth field
-    counts as little as its few waves. Rows within about two correlation lengths of a border go. Images that fill less
+    counts as little as its few waves. Rows within one and a half widths of the fields' smoothing of a border go. Images that fill less
     than four fifths of their raster, such as scattered atoms, are only high-passed.
 
     Attributes
@@ -267,7 +270,7 @@ def _evened(value: np.ndarray, cell: np.ndarray, cut: float) -> tuple[np.ndarray
     gain = short / np.sqrt(power / power.max() + max(DYNAMIC_RANGE, ABOVE_FLOOR * floor / power.max()))
     out = fft.idctn(waves * gain[:, :, None], axes=(0, 1), norm="ortho")
     correlated = power.size * (power**2).sum() / power.sum() ** 2
-    border = np.ceil(2 * np.sqrt(correlated / (2 * np.pi))) if correlated > UNCORRELATED else 0
+    border = np.ceil(BORDER * np.sqrt(correlated / (2 * np.pi))) if correlated > UNCORRELATED else 0
     border = min(border, min(shape) // 8)
     inside = np.minimum(cell, np.array(shape) - 1 - cell).min(axis=1) >= border
     return out[cell[:, 0], cell[:, 1]], inside, float((gain**2).mean())

@@ -10,7 +10,7 @@ from scipy import fft
 from tusi.errors import InputError
 from tusi.inference.spatial.layout import Layout
 
-REACH = 0.85
+REACH = 0.87
 """Longest lag that is used, in sides of the raster: the few pairs beyond it add more noise than knowledge."""
 
 LagSums = tuple[Float[np.ndarray, "lag_y lag_x"], ...]
