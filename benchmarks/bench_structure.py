@@ -2,7 +2,8 @@
 
 Run `python benchmarks/bench_structure.py`. The crystal has two kinds of columns on a square lattice; its registered
 lattice is given. Neighbourhoods are compared with a plain loop over the atoms on a part of the crystal. The target is
-5 CPU-s for all together and memory that grows no faster than the atoms. The table goes to `docs/tables/structure.md`.
+5 CPU-s for all together and memory that grows no faster than the atoms, from 25,000 to 200,000 of them. The table goes
+to `docs/tables/structure.md`.
 """
 
 import argparse
@@ -17,7 +18,9 @@ import numpy as np
 
 TABLE = Path(__file__).parents[1] / "docs" / "tables" / "structure.md"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
-SIDE, SMALL_SIDE = 224, 112
+SIDE, SIDES = 224, (112, 158, 224, 317)
+"""Cells along each side: where the time is taken, and where the memory is."""
+
 SPACING, NOISE = 3.9, 0.05
 TARGET = 5.0
 
@@ -67,6 +70,7 @@ def measures(atoms, lattice) -> dict[str, Callable[[], object]]:
         "dimerisation": lambda: order.dimerisation(atoms, lattice),
         "row curvature": lambda: order.row_curvature(atoms, lattice),
         "bond-orientational order": lambda: order.bond_order(atoms, folds=4, graph=graph),
+        "scatter of displacements": lambda: order.displacement_scatter(atoms, lattice),
         "bond statistics and cell areas": lambda: bond_statistics(atoms),
     }
 
@@ -110,39 +114,53 @@ def peak(call: Callable[[], object]) -> float:
     return megabytes
 
 
-def compare() -> tuple[list[str], float]:
-    """Return the table's lines and the CPU seconds of everything."""
-    small_atoms, small_lattice = crystal(SMALL_SIDE)
-    small = measures(small_atoms, small_lattice)
-    loop, loop_seconds = by_loop(small_atoms, small_lattice)
-    hoods = next(iter(small.values()))()
-    np.testing.assert_allclose(hoods.vector, loop, atol=1e-12)
-    for call in small.values():
-        call()
-    large_atoms, large_lattice = crystal(SIDE)
-    large = measures(large_atoms, large_lattice)
-    growth = len(large_atoms) / len(small_atoms)
+def peaks(sides: tuple[int, ...]) -> tuple[list[int], dict[str, list[float]]]:
+    """Return the numbers of atoms, and for each measure the memory that it takes with so many."""
+    n_atoms, taken = [], {}
+    for side in sides:
+        atoms, lattice = crystal(side)
+        n_atoms.append(len(atoms))
+        for name, call in measures(atoms, lattice).items():
+            call()
+            taken.setdefault(name, []).append(peak(call))
+    return n_atoms, taken
+
+
+def loop_ratio() -> float:
+    """Return how many times as long a loop takes for the same neighbourhoods, after comparing the two."""
+    atoms, lattice = crystal(SIDES[0])
+    call = next(iter(measures(atoms, lattice).values()))
+    loop, seconds = by_loop(atoms, lattice)
+    np.testing.assert_allclose(call().vector, loop, atol=1e-12)
+    return seconds / timed(call)
+
+
+def compare() -> list[str]:
+    """Return the table's lines."""
+    n_atoms, taken = peaks(SIDES)
+    atoms, lattice = crystal(SIDE)
+    seconds = {name: timed(call) for name, call in measures(atoms, lattice).items()}
+    sizes = " | ".join(f"MB at {number // 1000}k" for number in n_atoms)
     lines = [
-        f"{len(large_atoms)} atoms on two sublattices; growth: memory against {len(small_atoms)} atoms, per atom.",
+        f"CPU-s: {len(atoms)} atoms on two sublattices. MB: peak memory at growing numbers of atoms; growth: memory an",
+        f"atom at {n_atoms[-1]} atoms against that at {n_atoms[0]}.",
         "",
+        f"| what | CPU-s | {sizes} | growth |",
+        "| --- " * (len(n_atoms) + 3) + "|",
     ]
-    lines += ["| what | CPU-s | peak memory, MB | growth |", "| --- | --- | --- | --- |"]
-    total = 0.0
-    for name, call in large.items():
-        seconds, megabytes, before = timed(call), peak(call), peak(small[name])
-        total += seconds
-        lines.append(f"| {name} | {seconds:.2f} | {megabytes:.0f} | {megabytes / before / growth:.2f} |")
-    lines.append(f"| all | {total:.2f} (target {TARGET:g}) | | |")
-    ratio = loop_seconds / timed(next(iter(small.values())))
-    return [*lines, "", f"A loop over the atoms takes {ratio:.0f} times as long for the same neighbourhoods."], total
+    for name, megabytes in taken.items():
+        growth = megabytes[-1] / megabytes[0] / (n_atoms[-1] / n_atoms[0])
+        listed = " | ".join(f"{one:.0f}" for one in megabytes)
+        lines.append(f"| {name} | {seconds[name]:.2f} | {listed} | {growth:.2f} |")
+    lines.append(f"| all | {sum(seconds.values()):.2f} (target {TARGET:g}) {'| ' * (len(n_atoms) + 1)}|")
+    return [*lines, "", f"A loop over the atoms takes {loop_ratio():.0f} times as long for the same neighbourhoods."]
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     if any(os.environ.get(name) != "1" for name in ONE_THREAD):
         os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **ONE_THREAD})
-    lines, _ = compare()
-    text = "\n".join(["# Neighbourhoods and order parameters of 100,000 atoms", "", *lines]) + "\n"
+    text = "\n".join(["# Neighbourhoods and order parameters of 100,000 atoms", "", *compare()]) + "\n"
     print(text)
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     partial = TABLE.with_suffix(".partial")
