@@ -163,6 +163,8 @@ def unmix_image(
     (2, [0, -1, 1])
     """
     check_image(grid)
+    if float(grid.min()) == float(grid.max()):
+        raise InputError("grid", expected="an image with contrast", got="the same value in every pixel")
     windows = windows_for(grid) if windows is None else windows
     spectra = measure_spots(grid, windows)
     if progress is not None:
