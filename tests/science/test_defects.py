@@ -24,17 +24,16 @@ POINTS = (DefectKind.VACANCY, DefectKind.SUBSTITUTION, DefectKind.INTERSTITIAL)
 pytestmark = pytest.mark.filterwarnings("ignore::tusi.errors.TusiWarning")
 
 
-class Table:
-    """A table in Markdown, written anew with each row."""
+class Page:
+    """A page of tables in Markdown, written anew with each row."""
 
-    def __init__(self, name, title, *columns):
-        self.path = TABLES / f"{name}.md"
-        self.lines = [
-            f"# {title}",
-            "",
-            "| " + " | ".join(columns) + " |",
-            "| " + " | ".join(["---"] * len(columns)) + " |",
-        ]
+    def __init__(self, name, *lines):
+        self.path, self.lines = TABLES / f"{name}.md", list(lines)
+
+    def table(self, title, *columns, note=""):
+        self.lines += ["", f"## {title}", "", *([note, ""] if note else [])]
+        self.lines += ["| " + " | ".join(columns) + " |", "| " + " | ".join(["---"] * len(columns)) + " |"]
+        return self
 
     def row(self, *cells):
         self.lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
@@ -59,6 +58,42 @@ def false_alarms(cell, share, n, seed, size=(24.0, 24.0)):
         for kind, count in counts.items():
             kinds[kind] = kinds.get(kind, 0) + count
     return crystals, kinds
+
+
+@dataclasses.dataclass(kw_only=True)
+class Tally:
+    """Planted and found defects of one kind."""
+
+    planted: int = 0
+    found: int = 0
+    false: int = 0
+    squares: list = dataclasses.field(default_factory=list)
+
+
+def told_points(cell, share, n, seed, *, each=4, size=(24.0, 24.0)):
+    """Point defects found and missed, kind by kind, and how many sites there were; the scatter is measurement noise."""
+    rng = np.random.default_rng([seed, int(1000 * share)])
+    tallies, n_sites = {kind: Tally() for kind in POINTS}, 0
+    recipe = CrystalRecipe(
+        cell=cell, noise=share * SITE_SPACING[cell] * LATTICE_CONSTANT, displacement=0.0, size=size,
+        vacancies=each, substitutions=each, interstitials=each, label_error=1e-4,
+    )  # fmt: skip
+    for _ in range(n):
+        world = simulate_defects(dataclasses.replace(recipe, angle=float(rng.uniform(0, 90))), rng=rng)
+        seen = find_defects(world.atoms, register_lattice(world.atoms))
+        seen, n_sites = seen[seen.probability >= 0.5], n_sites + len(world.atoms)
+        for kind, tally in tallies.items():
+            mine, planted = seen.of_kind(kind), world.truth.of_kind(kind).position
+            miss = planted[:, None] - mine.position
+            near = np.linalg.norm(miss, axis=2) < 0.45 * SITE_SPACING[cell] * LATTICE_CONSTANT
+            tally.planted += len(planted)
+            tally.found += int(near.any(axis=1).sum())
+            tally.false += len(mine) - int(near.any(axis=0).sum())
+            tally.squares += [
+                miss[i, j] @ np.linalg.solve(mine.covariance[j], miss[i, j])
+                for i, j in zip(*near.nonzero(), strict=True)
+            ]
+    return tallies, n_sites
 
 
 def with_doubtful_atoms(world, rng, *, separation, n_ghosts):
@@ -218,6 +253,13 @@ def test_few_false_alarms_small():
         assert crystals == 0, kinds
 
 
+def test_point_defects_small():
+    tallies, _ = told_points("triangular", 0.06, 4, 6, each=2, size=(18, 18))
+    for tally in tallies.values():
+        assert (tally.found, tally.false) == (tally.planted, 0)
+        assert np.mean(tally.squares) < 2 + 3 * 2 / np.sqrt(tally.planted)
+
+
 def test_reliability_small():
     judged = judged_points("square", 12, 2, size=(20, 20))
     for kind in POINTS[1:]:
@@ -238,94 +280,139 @@ def test_p_values_small():
 # -- full calibrations ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.science
-def test_few_false_alarms():
-    table = Table(
-        "defect_false_alarms", "Perfect crystals in which a defect is found",
+def covers(share, n):
+    """Whether 93 to 97 % are covered, as far as n cases tell."""
+    return abs(share - 0.95) < 0.02 + 2 * np.sqrt(0.95 * 0.05 / n)
+
+
+def tell_points(page):
+    page.table(
+        "Point defects that are found",
+        "kind", "cell", "scatter / site distance", "planted", "found", "false / 1,000 sites", "95 % regions cover",
+        note="Four of each in a window of 24 x 24 cells; found: P of .5 or more.",
+    )  # fmt: skip
+    misses = []
+    for cell in CELLS:
+        for share in (0.03, 0.06, 0.09):
+            tallies, n_sites = told_points(cell, share, N_CRYSTALS, 18)
+            for kind, tally in tallies.items():
+                found, false = tally.found / tally.planted, 1000 * tally.false / n_sites
+                covered = (np.array(tally.squares) < 5.99).mean()
+                page.row(kind.title, cell, share, tally.planted, f"{found:.3f}", f"{false:.3f}", f"{covered:.3f}")
+                if found < 0.95 or false > 1 or not covers(covered, tally.found):
+                    misses.append((kind.title, cell, share))
+    return misses
+
+
+def tell_false_alarms(page):
+    page.table(
+        "Perfect crystals in which a defect is found",
         "cell", "scatter / site distance", "crystals", "with an alarm", "alarms by kind",
     )  # fmt: skip
-    n = N_CRYSTALS
+    misses = []
     for cell in CELLS:
         for share in (0.03, 0.06, 0.09, 0.12):
-            crystals, kinds = false_alarms(cell, share, n, 11)
-            table.row(cell, share, n, crystals, ", ".join(f"{k}: {v}" for k, v in kinds.items()) or "none")
-            if share < 0.1:
-                assert crystals <= 0.05 * n
+            crystals, kinds = false_alarms(cell, share, N_CRYSTALS, 11)
+            told = ", ".join(f"{k}: {v}" for k, v in kinds.items()) or "none"
+            page.row(cell, share, N_CRYSTALS, crystals, told)
+            if share < 0.1 and crystals > 0.05 * N_CRYSTALS:
+                misses.append(("false alarms", cell, share))
+    return misses
 
 
-@pytest.mark.science
-def test_reliability():
-    table = Table(
-        "defect_reliability", "Probability of a point defect and how often it is one",
+def tell_reliability(page):
+    page.table(
+        "Probability of a point defect and how often it is one",
         "kind", "cell", "probabilities", "cases", "mean probability", "share real",
+        note="Species and presence of the atoms are doubtful; bins of equal width with 400 cases or more. That of a "
+        "vacancy is the image's: [empty sites](site_presence.md).",
     )  # fmt: skip
     misses = []
     for cell in ("square", "triangular"):
         judged = judged_points(cell, 700, 12)
         for kind in POINTS[1:]:
             for low, high, count, said, real in reliability(judged[kind], fewest=400):
-                table.row(kind.title, cell, f"{low:.1f}-{high:.1f}", count, f"{said:.3f}", f"{real:.3f}")
-                misses.append(abs(said - real))
-    assert max(misses) < 0.07
+                page.row(kind.title, cell, f"{low:.1f}-{high:.1f}", count, f"{said:.3f}", f"{real:.3f}")
+                if abs(said - real) >= 0.07:
+                    misses.append((kind.title, cell, low))
+    return misses
 
 
-@pytest.mark.science
-def test_dislocations():
-    table = Table(
-        "defect_dislocations", "Edge dislocations: found, vector right, false defects, 95 % regions of the core",
+def tell_dislocations(page):
+    page.table(
+        "Edge dislocations: found, vector right, false defects, 95 % regions of the core",
         "cell", "scatter / site distance", "crystals", "found", "vector right", "false", "covered", "rms error / a",
     )  # fmt: skip
-    n = N_CRYSTALS
+    misses = []
     for cell in CELLS:
         for share in (0.03, 0.09):
-            found, exact, false, squares, errors = dislocations(cell, share, n, 13)
-            rms = np.sqrt((errors**2).mean()) / LATTICE_CONSTANT
-            table.row(cell, share, n, found, exact, false, f"{(squares < 5.99).mean():.3f}", f"{rms:.2f}")
-            assert found >= 0.95 * n
-            assert exact >= 0.98 * found
-            assert (squares < 5.99).mean() >= 0.93
+            found, exact, false, squares, errors = dislocations(cell, share, N_CRYSTALS, 13)
+            rms, covered = np.sqrt((errors**2).mean()) / LATTICE_CONSTANT, (squares < 5.99).mean()
+            page.row(cell, share, N_CRYSTALS, found, exact, false, f"{covered:.3f}", f"{rms:.2f}")
+            if found < 0.95 * N_CRYSTALS or exact < 0.98 * found or covered < 0.93:
+                misses.append(("dislocation", cell, share))
+    return misses
 
 
-@pytest.mark.science
-def test_misorientations():
-    table = Table(
-        "defect_misorientations", "Grain boundaries of 17 to 24 degrees: 95 % intervals of the angle, place",
+def tell_misorientations(page):
+    page.table(
+        "Grain boundaries of 17 to 24 degrees: 95 % intervals of the angle, place",
         "cell", "crystals", "found", "covered", "offset of the line / a",
     )  # fmt: skip
-    n = N_CRYSTALS
+    misses, n = [], 4 * N_CRYSTALS
     for cell in ("square", "triangular"):
         scores, offsets = misorientations(cell, n, 14)
         known = scores[np.isfinite(scores)]
         covered = (np.abs(known) < 1.96).mean()
-        table.row(cell, n, len(known), f"{covered:.3f}", f"{offsets.mean():.2f} +- {offsets.std():.2f}")
-        assert len(known) >= 0.95 * n
-        assert 0.9 <= covered <= 0.99
+        page.row(cell, n, len(known), f"{covered:.3f}", f"{offsets.mean():.2f} +- {offsets.std():.2f}")
+        if len(known) < 0.95 * n or not covers(covered, len(known)):
+            misses.append(("grain boundary", cell))
+    return misses
 
 
-@pytest.mark.science
-def test_antiphase_boundaries():
-    table = Table(
-        "defect_antiphase", "Antiphase boundaries found where there is one and where there is none",
+def tell_antiphase_boundaries(page):
+    page.table(
+        "Antiphase boundaries found where there is one and where there is none",
         "order", "labels wrong", "crystals", "found", "false",
     )  # fmt: skip
-    n = N_CRYSTALS
+    misses, n = [], N_CRYSTALS
     for order in ((0.5, 0.5), (0.5, 0.0)):
         for error in (0.02, 0.1, 0.2):
             found = boundaries(order, n, 15, label_error=error, shift=(1, 0))
             false = boundaries(order, n, 16, label_error=error, shift=(0, 0))
-            table.row(order, error, n, found, false)
-            assert found >= 0.95 * n
-            assert false <= 0.05 * n
+            page.row(order, error, n, found, false)
+            if found < 0.95 * n or false > 0.05 * n:
+                misses.append(("antiphase boundary", order, error))
+    return misses
 
 
-@pytest.mark.science
-def test_p_values():
-    table = Table(
-        "defect_similarity", "Size of the test that two pictures show the same defect",
+def tell_similarity(page):
+    page.table(
+        "Size of the test that two pictures show the same defect",
         "cell", "defect", "pairs", "below .05", "below .2", "mean",
     )  # fmt: skip
+    misses = []
     for cell in ("square", "triangular"):
         for plural in ("vacancies", "interstitials", "substitutions"):
             p = p_values(cell, plural, 400, 17)
-            table.row(cell, plural, len(p), f"{(p < 0.05).mean():.3f}", f"{(p < 0.2).mean():.3f}", f"{p.mean():.3f}")
-            assert (p < 0.05).mean() <= 0.08
+            page.row(cell, plural, len(p), f"{(p < 0.05).mean():.3f}", f"{(p < 0.2).mean():.3f}", f"{p.mean():.3f}")
+            if (p < 0.05).mean() > 0.08:
+                misses.append(("similarity", cell, plural))
+    return misses
+
+
+PARTS = (
+    tell_points, tell_false_alarms, tell_reliability, tell_dislocations, tell_misorientations,
+    tell_antiphase_boundaries, tell_similarity,
+)  # fmt: skip
+
+
+@pytest.mark.science
+def test_defects():
+    page = Page(
+        "defects", "# Defects of simulated crystals", "",
+        "Windows of 24 x 24 cells (antiphase boundaries 20 x 20), turned at random. Scatter: standard deviation of the",
+        "columns about their sites along one axis; half of its variance is measurement noise where not said otherwise.",
+    )  # fmt: skip
+    misses = [miss for part in PARTS for miss in part(page)]
+    assert not misses

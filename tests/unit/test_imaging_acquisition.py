@@ -75,7 +75,7 @@ def test_a_display_rounds_clips_and_says_so():
 def test_contamination_raises_and_dims_smoothly():
     film = Contamination(background=0.5, correlation_length=40.0)
     clear = np.zeros((0, 2))
-    scene = Scene(position=clear, amplitude=[], width=[], shape=(64, 64))
+    scene = Scene(position=clear, amplitude=clear[:, 0], width=clear[:, 0], shape=(64, 64))
     acquisition = Acquisition(dose=1e6, contamination=film, background_fraction=0.2)
     image = acquire(scene, acquisition, rng=np.random.default_rng(5)).values / 1e6 - 0.2
     assert 0.01 < image.std() < 0.15

@@ -15,6 +15,7 @@ from tusi.structure.defects import (
     Defect,
     DefectKind,
     DefectLibrary,
+    DefectPatch,
     Defects,
     compare_patches,
     cut_patch,
@@ -223,6 +224,16 @@ def test_nothing_to_look_at_gives_an_empty_table():
         assert found.count() == {}
 
 
+def test_an_atom_that_its_surroundings_displace_is_no_interstitial():
+    """An atom a fifth of the distance between sites off its site is still the atom of that site."""
+    world = crystal(3, cell="square")
+    middle = np.linalg.norm(world.atoms.position - world.atoms.position.mean(axis=0), axis=1).argmin()
+    position = world.atoms.position.copy()
+    position[middle] += [0.45, 0.45]
+    found = find_defects(dataclasses.replace(world.atoms, position=position), register_lattice(world.atoms))
+    assert found.count() == {}
+
+
 def test_flagged_atoms_are_no_interstitials():
     world = crystal(13, interstitials=1)
     flags = np.zeros(len(world.atoms), int)
@@ -306,6 +317,24 @@ def test_the_same_defect_is_known_again_turned_and_scaled():
     p_value = [compare_patches(one, other, rng=rng).p_value for one in here for other in there]
     assert np.mean(np.array(p_value) < 0.05) < 0.2
     assert np.mean(p_value) > 0.3
+
+
+def test_patches_are_laid_on_each_other_so_that_the_species_agree():
+    """A vacancy with one foreign neighbour, here or a third of a turn on: positions do not tell which way fits."""
+    rng = np.random.default_rng(8)
+    vectors = 3.0 * np.array(CELLS["triangular"][0])
+    place = np.stack(np.meshgrid(range(-2, 3), range(-2, 3)), axis=-1).reshape(-1, 2) @ vectors
+    place = place[(np.linalg.norm(place, axis=1) > 0.1) & (np.linalg.norm(place, axis=1) < 5.5)]
+    patches = []
+    for turn in (0.0, 2 * np.pi / 3):
+        foreign = np.linalg.norm(place - 3.0 * np.array([np.sin(turn), np.cos(turn)]), axis=1) < 0.1
+        assert foreign.sum() == 1
+        patches.append(DefectPatch(
+            offset=place + rng.normal(0, 0.05, place.shape), presence_probability=np.ones(len(place)),
+            species_probability=np.where(foreign[:, None], [0.001, 0.999], [0.999, 0.001]), species=("A", "B"),
+            vectors=vectors, scatter=0.05, radius=7.0, kind=int(DefectKind.VACANCY), length_unit="angstrom",
+        ))  # fmt: skip
+    assert compare_patches(*patches, rng=rng).p_value > 0.01
 
 
 def test_different_defects_are_told_apart():

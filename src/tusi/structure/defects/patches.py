@@ -221,8 +221,8 @@ def compare_patches(one: DefectPatch, other: DefectPatch, *, rng: np.random.Gene
 
     The second lattice is laid on the first in every way that its symmetry allows; atoms are matched one to one. The
     statistic is the sum of squared distances over their variance, shift and small turn taken out, least over the ways
-    that symmetry makes equal; its p-value comes from drawing the noise of both patches. Assumes independent normal
-    scatter of the atoms, the same within each patch.
+    that symmetry makes equal and in which the species agree best; its p-value comes from drawing the noise of both
+    patches. Assumes independent normal scatter of the atoms, the same within each patch.
 
     Parameters
     ----------
@@ -255,6 +255,8 @@ def compare_patches(one: DefectPatch, other: DefectPatch, *, rng: np.random.Gene
         return PatchMatch(distance=float("inf"), p_value=0.0, n_matched=0, n_unmatched=len(one), mirrored=False)
     least = min(laying.cost for laying in layings)
     equal = [laying for laying in layings if laying.cost <= TIE * least]
+    agreement = np.array([_species_factor(one, other, laying) for laying in equal])
+    equal = [laying for laying, factor in zip(equal, agreement, strict=True) if factor > 0.5 * agreement.max()]
     values = [_Statistic.of(laying, one, other) for laying in equal]
     best = min(range(len(equal)), key=lambda k: values[k].of_residual(values[k].residual[None])[0])
     observed = float(values[best].of_residual(values[best].residual[None])[0])

@@ -18,6 +18,10 @@ SAME_SITE = 0.35
 LEAST_COHERENCE = 0.45
 """Where the local mean of a wave is weaker than this, sites are not known."""
 
+RELAXED_SHARE, RELAXATION = 0.01, 0.12
+"""Share of columns that the surroundings of a defect displace, and by how much along each axis, in distances between
+sites."""
+
 
 CONCENTRATED = 0.15
 """A sublattice with more foreign atoms than this is an alloy: its species are composition, not substitutions."""
@@ -59,9 +63,10 @@ def claim_sites(
 ) -> SiteClaims:
     """Give each atom the local site nearest to it, and each site the atom nearest to it.
 
-    An atom far from a site that is otherwise empty is either displaced (normal, with the scatter of the others) or a
-    vacancy beside an interstitial (anywhere in the site's area, at the prior rate): Bayes decides. Where two atoms
-    claim one site and another nearby is empty, one of the two may have come from there.
+    An atom far from a site that is otherwise empty is either displaced (normal, with the scatter of the others or, for
+    a few, as far as atoms relax beside defects) or a vacancy beside an interstitial (anywhere in the site's area, at
+    the prior rate): Bayes decides. Where two atoms claim one site and another nearby is empty, one of the two may have
+    come from there.
 
     Parameters
     ----------
@@ -92,7 +97,8 @@ def claim_sites(
     exchanged = _square(frame.position[other] - away) + square - square[other]
     square = np.where(extra, np.minimum(_square(frame.position - away), exchanged), square)
     variance = scatter**2 * (1 + np.minimum(share, 1.0))
-    density = np.exp(-0.5 * square / variance) / (2 * np.pi * variance)
+    relaxed = variance + (RELAXATION * frame.site_spacing) ** 2
+    density = (1 - RELAXED_SHARE) * _normal(square, variance) + RELAXED_SHARE * _normal(square, relaxed)
     return SiteClaims(
         site=np.where(np.isfinite(away), away, np.nan),
         missed=missed,
@@ -100,6 +106,11 @@ def claim_sites(
         extra=extra,
         pair_probability=anywhere / (anywhere + np.where(np.isfinite(density), density, 0.0)),
     )
+
+
+def _normal(square: Float[np.ndarray, " row"], variance: Float[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
+    """Return the density of a round normal in the plane at this squared distance."""
+    return np.exp(-0.5 * square / variance) / (2 * np.pi * variance)
 
 
 def _square(vector: Float[np.ndarray, "row 2"]) -> Float[np.ndarray, " row"]:
