@@ -172,8 +172,8 @@ class AdaptiveHighPass(Detrending):
     Smooth fields are few independent samples because few waves carry their variance. Divided by the root of the mean
     spectrum of all variables, every wave counts alike that stands above the border's leakage, and well above the
     weakest waves, which may be noise. This is generalised least squares, and what is left of a hidden smooth field
-    counts as little as its few waves. Rows within one and a half widths of the fields' smoothing of a border go. Images that fill less
-    than four fifths of their raster, such as scattered atoms, are only high-passed.
+    counts as little as its few waves. Rows near a border go (one and a half widths of the fields' smoothing). Images
+    that fill less than four fifths of their raster, such as scattered atoms, are only high-passed.
 
     Attributes
     ----------
@@ -243,8 +243,10 @@ def _long_waves(layout: Layout, image: int, scale: float) -> Float[np.ndarray, "
     """Return cosines longer than a scale on the raster of an image, and polynomials."""
     cell, shape = layout.cell[layout.rows(image)], layout.shape(image)
     long = np.argwhere(~_short(shape, _cut(layout, image, scale)))
-    phase = np.pi * (cell + 0.5) / np.array(shape)
-    waves = np.cos(phase[:, :1] * long[:, 0]) * np.cos(phase[:, 1:] * long[:, 1])
+    y, x = (
+        np.cos(np.pi * np.outer(np.arange(side) + 0.5, wave) / side) for side, wave in zip(shape, long.T, strict=True)
+    )
+    waves = y[cell[:, 0]] * x[cell[:, 1]]
     return np.concatenate([waves, _monomials(layout, image, TREND_DEGREE)], axis=1)
 
 

@@ -12,10 +12,10 @@ from tusi.inference.spatial.layout import Layout
 def torus_shifts(layout: Layout, *, n: int, rng: np.random.Generator) -> Int[np.ndarray, "surrogate row"]:
     """Return, for random shifts, the row whose value each row takes.
 
-    Each image is closed to a torus and shifted by its own random lag, not zero; a row takes the value of the row that is nearest
-    to where it came from. Every shift keeps the structure of a field but for the seam, so among shifts of one of two
-    independent fields no statistic is likelier than another to be the largest. Exact for periodic fields, close to it
-    for windows of several correlation lengths.
+    Each image is closed to a torus and shifted by its own random lag, not zero; a row takes the value of the row that
+    is nearest to where it came from. Every shift keeps the structure of a field but for the seam, so among shifts of
+    one of two independent fields no statistic is likelier than another to be the largest. Exact for periodic fields,
+    close to it for windows of several correlation lengths.
 
     Parameters
     ----------
