@@ -139,15 +139,17 @@ def test_a_graph_refuses_probabilities_that_cannot_be():
         CausalGraph.of(names=("a", "b"), method="x", undecided=np.array([[0.0, 0.5], [0.0, 0.0]]))
 
 
-def test_the_likeliest_relation_of_a_pair_is_its_edge():
+def test_a_pair_is_undecided_unless_one_relation_is_by_far_likeliest():
     graph = CausalGraph.of(
         names=("a", "b", "c"), method="x",
         arrow=np.array([[0, 0.3, 0], [0.1, 0, 0], [0, 0, 0]]),
         undecided=np.array([[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0]]),
     )  # fmt: skip
     (edge,) = graph.edges()
-    assert (edge.relation, edge.probability) == ("undecided", 0.5)
+    assert (edge.relation, edge.probability) == ("undecided", edge.connected)
     assert edge.connected == pytest.approx(0.9)
+    turned = [CausalGraph.of_arrows({("a", "b"): p, ("b", "a"): 0.9 - p}, names=("a", "b")) for p in (0.6, 0.8)]
+    assert [one.edges()[0].relation for one in turned] == ["undecided", "acts on"]
     assert graph.among(("b", "a")).arrow.tolist() == [[0, 0.1], [0.3, 0]]
 
 

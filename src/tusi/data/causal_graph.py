@@ -12,13 +12,16 @@ from tusi.errors import InputError
 Relation = Literal["acts on", "each on the other", "hidden common cause", "undecided"]
 """What can hold between two variables that are not independent of each other given the rest."""
 
+DECISIVE = 0.75
+"""Share of a connection's probability that one relation must have to be named; else the pair is undecided."""
+
 TOLERANCE = 1e-6
 """By how much the probabilities of a pair may exceed one in all."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CausalEdge:
-    """The likeliest relation of two variables that are probably connected.
+    """What holds between two variables that are probably connected; undecided unless one relation is by far likeliest.
 
     Attributes
     ----------
@@ -27,7 +30,7 @@ class CausalEdge:
     relation
         What holds between them.
     probability
-        Of this relation.
+        Of this relation; of any, where it is undecided.
     connected
         Probability that anything holds between them.
     strength, strength_error
@@ -171,7 +174,9 @@ class CausalGraph(Record):
         return float(self.acts[_number(self.names, cause), _number(self.names, effect)])
 
     def edges(self, threshold: float = 0.5) -> tuple[CausalEdge, ...]:
-        """Return the likeliest relation of every pair that is connected with at least this probability, surest first.
+        """Return what holds between every pair that is connected with at least this probability, surest first.
+
+        A relation is named that has three quarters of the connection's probability; else the pair is undecided.
 
         Parameters
         ----------
@@ -194,6 +199,8 @@ class CausalGraph(Record):
             ("undecided", i, j, self.undecided[i, j]),
         ]
         relation, a, b, probability = max(options, key=lambda option: option[3])
+        if relation == "undecided" or probability < DECISIVE * total:
+            relation, a, b, probability = "undecided", i, j, total
         directed = relation == "acts on"
         return CausalEdge(
             cause=self.names[a],

@@ -1,0 +1,16 @@
+"""The exact posterior over causal graphs, its likelihood tempered by how many independent samples an image holds."""
+
+from tusi.lazy import load_on_use
+
+_HOMES = {
+    "ExactPosterior": "exact",
+    "GaussianEvidence": "evidence",
+    "GraphPosterior": "exact",
+    "acyclic_graphs": "enumeration",
+    "edge_probabilities": "summation",
+    "log_evidence_of_subsets": "evidence",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)
