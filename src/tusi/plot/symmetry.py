@@ -57,7 +57,8 @@ def draw_groups(axes: Axes, posterior: SymmetryPosterior | AlternativePosterior)
 def draw_symmetry_map(axes: Axes, table: Descriptors, *, group: str | None = None, size: float = 60.0) -> Axes:
     """Draw a map of symmetry: the most probable group of each window, or the probability of one group.
 
-    A window is a square; where several groups compete it is pale, as its opacity is the probability that is drawn.
+    A window is a square; where several groups compete it is pale, as its opacity is the probability that is drawn. A
+    window that no structure explains is left out.
 
     Parameters
     ----------
@@ -78,22 +79,24 @@ def draw_symmetry_map(axes: Axes, table: Descriptors, *, group: str | None = Non
     groups = table.names[:-2]
     if group is not None and group not in groups:
         raise InputError("group", expected=f"one of {', '.join(groups)}", got=repr(group))
-    probability = table.select(groups).value
-    best = probability.argmax(axis=1) if group is None else np.full(len(table), groups.index(group))
+    explained = np.isfinite(table.select(groups).value).all(axis=1)
+    probability, place = table.select(groups).value[explained], table.position[explained]
+    best = probability.argmax(axis=1) if group is None else np.full(len(probability), groups.index(group))
     shown = [int(k) for k in np.argsort(-np.bincount(best, minlength=len(groups)), kind="stable")]
     for number, k in enumerate(shown):
         here = best == k
         if not here.any():
             continue
         colour = GROUP_COLOURS[min(number, len(GROUP_COLOURS) - 1)]
-        y, x = table.position[here].T
+        y, x = place[here].T
         opacity = np.clip(probability[here, k], 0.0, 1.0)
         axes.scatter(x, y, s=size, marker="s", color=colour, alpha=opacity, linewidth=0)
         axes.scatter([], [], s=30, marker="s", color=colour, linewidth=0, label=groups[k])
     axes.set_aspect("equal")
     if axes.get_ylim()[0] < axes.get_ylim()[1]:
         axes.invert_yaxis()
-    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), labelcolor=INK)
+    if len(probability):
+        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1.0), labelcolor=INK)
     return bare(axes)
 
 
