@@ -11,8 +11,12 @@ from tusi.causal.constraint.ledger import Ledger
 from tusi.causal.constraint.skeleton import Limits
 
 ColliderRule = Literal["majority", "conservative", "largest p-value"]
-"""How the sets that separate two variables decide whether a common neighbour is a collider: no (all) sets hold it and
-most do not (do), none (all) do, or the set with the largest p-value does not (does)."""
+"""How the sets that separate two variables decide whether a common neighbour is a collider: most of them do not hold it
+(do), none (all) of them, or the set with the largest p-value does not (does)."""
+
+COMPARABLE = 0.2
+"""A set speaks for independence only if its p-value is at least this share of the largest one: a p-value just above the
+level is no match for one that is large."""
 
 SetsOf = Callable[[int, int], Iterable[tuple[int, ...]]]
 """Sets that may separate a pair."""
@@ -79,10 +83,11 @@ def judge_triples(
 def _separating_sets(
     ledger: Ledger, pair: tuple[int, int], sets: Iterable[tuple[int, ...]], limits: Limits, rule: ColliderRule
 ) -> list[tuple[int, ...]]:
-    """Return the sets that count."""
-    x, y = pair
-    separating = [given for given in sets if ledger.p_value(x, y, given) > limits.level]
-    best = ledger.separating_set(x, y)
-    if best is not None and (rule == "largest p-value" or not separating):
-        return [best]
-    return separating
+    """Return the sets that count; where none separates, the one that comes closest."""
+    p_values = {given: ledger.p_value(*pair, given) for given in sets}
+    best = ledger.separating_set(*pair)
+    if best is None:
+        return []
+    least = max(limits.level, COMPARABLE * ledger.p_value(*pair, best))
+    separating = [given for given, p_value in p_values.items() if p_value > least]
+    return separating if separating and rule != "largest p-value" else [best]
