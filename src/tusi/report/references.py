@@ -2,6 +2,7 @@
 
 from tusi.study import Analysis
 from tusi.study.inversion import Inversion
+from tusi.study.restoration import RestoredImage
 
 _TUSI = "The tusi developers, tusi: from atomically resolved images to the physics that made them."
 
@@ -33,6 +34,22 @@ _HAMILTONIAN = (
     _CRITERION,
 )
 
+
+_STACKS = (
+    "B. H. Savitzky et al., Ultramicroscopy 191, 56 (2018): registration of stacks without jumps by a lattice vector.",
+    "B. Berkels et al., Ultramicroscopy 138, 46 (2014): non-rigid registration of stacks.",
+)
+
+_PAIRS = (
+    "C. Ophus, J. Ciston, C. T. Nelson, Ultramicroscopy 162, 1 (2016): drift from images with orthogonal scan "
+    "directions.",
+)
+
+_DEFECTS = (
+    "M. J. Hytch, J.-L. Putaux, J.-M. Penisson, Nature 423, 270 (2003): dislocations seen by the phase of the lattice.",
+)
+
+_SYMMETRY = ("P. Moeck, Symmetry 10, 133 (2018): the plane groups as competing models of an image.",)
 
 _METHODS = {
     "maximum-likelihood": (
@@ -91,6 +108,23 @@ def inversion_citation(inversion: Inversion) -> tuple[str, ...]:
     return (*found, _WALD) if inversion.decisions else tuple(found)
 
 
+def restoration_citation(restored: RestoredImage) -> tuple[str, ...]:
+    """Return what to cite for a restored image: tusi itself, then the papers behind the method.
+
+    Parameters
+    ----------
+    restored
+        A restored image.
+
+    Examples
+    --------
+    >>> restoration_citation(restore("movie.tiff"))[0]  # doctest: +SKIP
+    """
+    if restored.restoration is None:
+        return (_TUSI,)
+    return (_TUSI, *(_PAIRS if restored.restoration.resolved else _STACKS))
+
+
 def phase_diagram_citation() -> tuple[str, ...]:
     """Return what to cite for a phase diagram: tusi itself, then the methods.
 
@@ -130,6 +164,11 @@ def citation(analysis: Analysis) -> tuple[str, ...]:
         found += _LATTICE
     if any(image.species is not None for image in analysis.images):
         found += _SPECIES
+    if analysis.structure is not None:
+        if any(image.defects is not None for image in analysis.structure.images):
+            found += _DEFECTS
+        if any(image.symmetry is not None for image in analysis.structure.images):
+            found += _SYMMETRY
     if analysis.comparison is not None:
         found += _HAMILTONIAN
     return tuple(found)

@@ -13,9 +13,10 @@ from tusi.plot.canvas import tidy
 from tusi.plot.palette import CLASSES
 from tusi.plot.restoration import draw_displacement_field, draw_scan_drift
 from tusi.report.figures import figure_svg, styled
-from tusi.report.layout import cards, fact_list, page, table, verdict_header
+from tusi.report.layout import cards, fact_list, page, reference_list, table, verdict_header
 from tusi.report.markup import Markup, element, joined
 from tusi.report.numbers import fixed, whole
+from tusi.report.references import restoration_citation
 from tusi.study.provenance import versions
 from tusi.study.restoration import RestoredImage
 
@@ -72,6 +73,7 @@ def render_restoration_report(restored: RestoredImage) -> str:
     if restored.row_jitter is not None:
         sections.append(("rows", "Rows", _rows(restored.row_jitter)))
     sections.append(("made", "How it was made", _made(restored)))
+    sections.append(("cite", "What to cite", reference_list(restoration_citation(restored))))
     first, *rest = (Markup(element("span", sentence)) for sentence in restored.verdict)
     return page(title, verdict_header(title, [first, *rest], _figures(restored)), sections)
 
