@@ -134,6 +134,7 @@ def test_site_presence():
         TABLES.mkdir(parents=True, exist_ok=True)
         (TABLES / "site_presence.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
+    everything = []
     for lattice in PATTERNS:
         for dose in FAINT_DOSES:
             stated, there, ideal = judged_sites(lattice, dose, 120, 3)
@@ -141,6 +142,13 @@ def test_site_presence():
             right, best = ((stated > 0.5) == there).mean(), ((ideal > 0) == there).mean()
             write(f"| {lattice} | {dose:g} | {len(there)} | {worst:.3f} | {n_bins} | {right:.3f} | {best:.3f} |")
             misses.append(worst)
+            everything.append((stated, there))
+    stated, there = (np.concatenate(parts) for parts in zip(*everything, strict=True))
+    write("", "All of these sites together:", "", "| stated | happened | 95 % | cases |", "| --- | --- | --- | --- |")
+    table = reliability(stated, there)
+    for row in zip(table.stated, table.happened, table.low, table.high, table.n_cases, strict=True):
+        write("| {:.3f} | {:.3f} | {:.3f} to {:.3f} | {} |".format(*row))
+    misses.append(worst_bin(stated, there, fewest=400)[0])
     write(
         "", "Images with a tenth of the sites empty, through `find_atoms`; P is the probability of a vacancy.", "",
         "| lattice | electrons / pixel | empty | P where empty: median, least | filled | P where filled: largest |",
