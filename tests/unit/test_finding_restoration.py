@@ -7,8 +7,9 @@ import pytest
 import xarray as xr
 
 from tusi.data import NoiseModel, make_grid
+from tusi.datasets.localisation import Disorder
 from tusi.datasets.stacks import StackRecipe, rotation, simulate_stack
-from tusi.errors import CalibrationWarning, InputError
+from tusi.errors import CalibrationWarning, IdentifiabilityWarning, InputError
 from tusi.finding import find_atoms, localisation_bound
 from tusi.finding.matching import match_positions
 from tusi.finding.restoration import (
@@ -29,6 +30,7 @@ from tusi.numerics.warping import remaining_noise, scan_places, shift_rows
 
 COUNTS = NoiseModel()
 SHAPE = (144, 144)
+PERFECT = Disorder(amplitude_spread=0.0, dopant_fraction=0.0, vacancy_fraction=0.0, displacement=0.0)
 
 
 def residuals(world, restored, target):
@@ -94,16 +96,59 @@ def test_other_angles_and_more_images_serve_too():
     assert 0.8 < scores.std() < 1.2
 
 
+def place_errors(world, restored):
+    """Errors of each used frame's mean displacement, without those that all share."""
+    used = restored.displacement.flags == 0
+    error = (restored.displacement.coefficient.mean(axis=2) - world.displacement.mean(axis=1))[used]
+    return error - error.mean(axis=0)
+
+
 def test_frames_are_not_put_a_lattice_vector_away():
     recipe = StackRecipe(scan_angles=(0.0,) * 7, shape=SHAPE, jump=12.0, dose=60.0)
     world = simulate_stack(recipe, rng=np.random.default_rng(3))
-    restored = register_stack(world.movie, registration=Rigid(), noise=COUNTS)
-    found = restored.displacement.coefficient[:, :, 0]
-    truth = world.displacement.mean(axis=1)
-    error = found - truth + truth.mean(axis=0)
+    with pytest.warns(IdentifiabilityWarning, match="may lie a lattice vector away"):
+        restored = register_stack(world.movie, registration=Rigid(), noise=COUNTS)
+    error = place_errors(world, restored)
     assert np.abs(error).max() < 0.2
+    assert restored.displacement.hop_probability.min() < 0.01
     variance = np.array([np.diag(one) for one in restored.displacement.covariance])
     assert 0.6 < np.sqrt((error**2 / variance).mean()) < 1.5
+
+
+def test_frames_that_share_a_third_are_joined():
+    recipe = StackRecipe(scan_angles=(0.0,) * 7, shape=SHAPE, jump=30.0, dose=300.0)
+    world = simulate_stack(recipe, rng=np.random.default_rng(3))
+    assert np.ptp(world.displacement.mean(axis=1), axis=0).max() > 60
+    restored = register_stack(world.movie, registration=Rigid(), noise=COUNTS)
+    assert np.abs(place_errors(world, restored)).max() < 0.1
+    assert restored.displacement.hop_probability.max() < 0.01
+
+
+def test_a_lattice_vector_is_never_missed_in_silence():
+    recipe = StackRecipe(
+        scan_angles=(0.0, 90.0), shape=SHAPE, drift=(3.0, -2.0), wander=0.8, line_jitter=0.15, dose=1000.0
+    )
+    perfect = dataclasses.replace(recipe, disorder=PERFECT)
+    for seed in (104, 116):
+        world = simulate_stack(recipe, rng=np.random.default_rng(seed))
+        restored = correct_scan_pair(world.movie, scan_angles=world.scan_angles, noise=COUNTS)
+        middle = np.array([scan_error(world, restored, frame) for frame in range(2)])
+        assert np.abs(middle[1] - middle[0]).max() < 0.5
+        assert restored.displacement.hop_probability.max() < 0.01
+    world = simulate_stack(perfect, rng=np.random.default_rng(7))
+    with pytest.warns(IdentifiabilityWarning, match="2 of 2 frames may lie a lattice vector away"):
+        restored = correct_scan_pair(world.movie, scan_angles=world.scan_angles, noise=COUNTS)
+    assert restored.displacement.hop_probability.min() > 0.1
+    assert any("lattice vector away" in note for note in restored.warnings)
+
+
+def scan_error(world, restored, frame):
+    """Median error of where the restored scan puts the columns that a frame shows."""
+    centre = 0.5 * (np.array(world.movie.shape[1:]) - 1)
+    turn = rotation(world.scan_angles[frame])
+    seen = (world.truth.position - centre - world.displacement[frame]) @ turn + centre
+    position, _ = restored.displacement.to_reference(frame, seen)
+    return np.median(position - world.truth.position, axis=0)
 
 
 def test_each_frame_s_displacement_is_as_uncertain_as_stated():
@@ -124,6 +169,7 @@ def test_each_frame_s_displacement_is_as_uncertain_as_stated():
     assert (np.abs(scores) < 1.96).mean() > 0.9
 
 
+@pytest.mark.filterwarnings("ignore::tusi.errors.IdentifiabilityWarning")
 def test_dose_and_background_of_each_frame_are_found_and_a_dask_movie_gives_the_same():
     recipe = StackRecipe(scan_angles=(0.0,) * 4, shape=(96, 96), jump=2.0, dose=1000.0)
     movie = simulate_stack(recipe, rng=np.random.default_rng(4)).movie
@@ -214,6 +260,21 @@ def test_impossible_input_is_refused():
         correct_scan_pair([*images[:2], images[1] * 0.0], scan_angles=(0, 90, 0))
     with pytest.raises(InputError, match="fast_axis"):
         register_stack(movie.assign_attrs(fast_axis="y"), noise=COUNTS)
+    with pytest.raises(InputError, match="fast_axis 'y' in image 1"):
+        correct_scan_pair([images[0], images[1].assign_attrs(fast_axis="y")], scan_angles=(0, 90))
+    recorded = [image.assign_attrs(scan_angle=angle) for image, angle in zip(images, (5.0, 95.0), strict=False)]
+    with pytest.raises(InputError, match="image 1 turned by 90 degrees"):
+        correct_scan_pair(recorded, scan_angles=(0, -90))
+    with pytest.raises(InputError, match="no more than chance"):
+        correct_scan_pair(recorded, scan_angles=(0, 90), noise=COUNTS)
+    with pytest.raises(InputError, match="two images or more"):
+        correct_scan_pair(images[:1], scan_angles=(0,))
+    hole = images[1].copy()
+    hole[0, 0] = np.nan
+    with pytest.raises(InputError, match="1 NaN or infinite pixels in frame 1"):
+        correct_scan_pair([images[0], hole], scan_angles=(0, 90))
+    with pytest.raises(InputError, match="constant"):
+        correct_scan_pair([images[0], images[1] * 0.0], scan_angles=(0, 90))
 
 
 def test_sums_of_products_agree_with_the_dense_ones():

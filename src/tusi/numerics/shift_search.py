@@ -166,7 +166,7 @@ class ShiftSearch:
         score = np.where(allowed & self._likely(support), beyond + support + self._nearness, -np.inf)
         peak = np.unravel_index(int(np.argmax(score)), score.shape)
         return FoundShift(
-            shift=self._between_pixels(full, peak),
+            shift=between_pixels(full, peak),
             evidence=float(evidence[peak]),
             likeness=float(evidence[peak] / area + support[peak] + self._nearness[peak]),
             common=float(common[peak]),
@@ -218,19 +218,49 @@ class ShiftSearch:
             return np.ones(smooth.shape, dtype=np.bool_)
         return smooth > LIKELY * best
 
-    def _between_pixels(
-        self, correlation: Float[np.ndarray, "y x"], peak: tuple[np.intp, ...]
-    ) -> Float[np.ndarray, " 2"]:
-        """Return the shift that stands at a peak, to a fraction of a pixel."""
-        shift = np.empty(2)
-        for axis, size in enumerate(correlation.shape):
-            line = correlation[:, peak[1]] if axis == 0 else correlation[peak[0]]
-            before, here, after = (float(line[(peak[axis] + step) % size]) for step in (-1, 0, 1))
-            curvature = before - 2 * here + after
-            between = 0.5 * (before - after) / curvature if curvature < 0 else 0.0
-            whole = peak[axis] - size if peak[axis] > size // 2 else peak[axis]
-            shift[axis] = whole + np.clip(between, -0.5, 0.5)
-        return shift
+
+def surface_peaks(
+    surface: Float[np.ndarray, "y x"], *, apart: float
+) -> tuple[Float[np.ndarray, "peak 2"], Float[np.ndarray, " peak"]]:
+    """Return the shifts (y, x), to a fraction of a pixel, at which a periodic surface of shifts has positive peaks.
+
+    Parameters
+    ----------
+    surface
+        One value for each shift; the second half of each axis holds negative shifts.
+    apart
+        Distance between peaks, in pixels.
+
+    Returns
+    -------
+    shift, height
+        Of each peak.
+
+    Examples
+    --------
+    >>> y, x = np.mgrid[:32, :32]
+    >>> shift, height = surface_peaks(np.exp(-((y - 5) ** 2 + (x - 29.5) ** 2) / 8.0), apart=3.0)
+    >>> shift.round(1).tolist()
+    [[5.0, -2.5]]
+    """
+    size = 2 * max(1, round(apart)) - 1
+    top = (surface == ndimage.maximum_filter(surface, max(size, 3), mode="wrap")) & (surface > 1e-3 * surface.max())
+    peaks = np.argwhere(top)
+    shift = [between_pixels(surface, tuple(peak)) for peak in peaks]
+    return np.array(shift).reshape(-1, 2), surface[top]
+
+
+def between_pixels(surface: Float[np.ndarray, "y x"], peak: tuple[np.intp, ...]) -> Float[np.ndarray, " 2"]:
+    """Return the shift (y, x) that stands at a peak of a periodic surface of shifts, to a fraction of a pixel."""
+    shift = np.empty(2)
+    for axis, size in enumerate(surface.shape):
+        line = surface[:, peak[1]] if axis == 0 else surface[peak[0]]
+        before, here, after = (float(line[(peak[axis] + step) % size]) for step in (-1, 0, 1))
+        curvature = before - 2 * here + after
+        between = 0.5 * (before - after) / curvature if curvature < 0 else 0.0
+        whole = peak[axis] - size if peak[axis] > size // 2 else peak[axis]
+        shift[axis] = whole + np.clip(between, -0.5, 0.5)
+    return shift
 
 
 def _normalised(image: Float[np.ndarray, "y x"]) -> Float[np.ndarray, "y x"]:

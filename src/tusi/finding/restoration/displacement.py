@@ -64,6 +64,8 @@ class ScanDisplacement(Record):
         Each frame is `background + dose * mean image`; the doses' mean is one.
     reduced_chi_square
         Mean squared residual of each frame over its expected variance.
+    hop_probability
+        That the frame lies where it looks alike but does not belong, a lattice vector or several away.
     flags
         Bits of `FrameFlag`.
     shape
@@ -86,6 +88,7 @@ class ScanDisplacement(Record):
     dose: Float[np.ndarray, " frame"] = array("frame")
     background: Float[np.ndarray, " frame"] = array("frame")
     reduced_chi_square: Float[np.ndarray, " frame"] = array("frame")
+    hop_probability: Float[np.ndarray, " frame"] = array("frame")
     flags: Int[np.ndarray, " frame"] = array("frame", dtype=np.int64)
     shape: tuple[int, int]
     n_intervals: tuple[int, int]

@@ -10,20 +10,21 @@ from jaxtyping import Float
 from tusi.data import NoiseModel
 from tusi.errors import InputError
 from tusi.execution import Progress
-from tusi.finding.restoration.alignment import SteadyDrift, find_steady_drift
 from tusi.finding.restoration.displacement import turn_of
 from tusi.finding.restoration.frames import FrameSource, stack_frames
+from tusi.finding.restoration.lattice_hops import solve_without_hops
 from tusi.finding.restoration.result import Restoration, finish
 from tusi.finding.restoration.scan import FrameScan, ScanModel
-from tusi.finding.restoration.solving import Effort, Solution, solve
+from tusi.finding.restoration.solving import Effort
 from tusi.finding.restoration.stacks import displacement_of, first_prior, frame_flags, warn_of
+from tusi.finding.restoration.steady_drift import SteadyDrift, find_steady_drift
 from tusi.finding.restoration.strategies import ScanDrift
-
-N_TRIAL = 3
-"""Passes after which the first guesses are compared by what they leave; a lattice vector off leaves more."""
 
 LEAST_ANGLE = 20.0
 """Two of the slow axes must differ by this many degrees."""
+
+SAME_ANGLE = 1.0
+"""Recorded and given angles agree to so many degrees."""
 
 
 def correct_scan_pair(
@@ -40,10 +41,11 @@ def correct_scan_pair(
     the slow axis, so that at each point the difference between two images is a function of one coordinate minus a
     function of the other; both follow from it, up to a shift of the whole. The steady drift with which the images agree
     best is searched for; cubic splines in time along both axes and a shift of every row along the fast axis are then
-    found by least squares on the intensities under the noise model, together with the mean image. How large both are is
-    learned from the images. Assumes that nothing but the place of the probe changed between the images, and that the
-    scan itself is not distorted: an error of the scan that turns with the scan direction and repeats in every image
-    looks like drift.
+    found by least squares on the intensities under the noise model, together with the mean image; how large both are is
+    learned from the images. On a lattice the images look alike at many shifts: what differs from cell to cell says
+    which one is right, and how surely. Assumes that nothing but the place of the probe changed between the images, and
+    that the scan itself is not distorted: an error of the scan that turns with the scan direction and repeats in every
+    image looks like drift.
 
     Parameters
     ----------
@@ -68,12 +70,15 @@ def correct_scan_pair(
     Raises
     ------
     InputError
-        The images hold NaN, are constant, have different shapes, do not overlap, or have been scanned along one axis.
+        The images hold NaN, are constant, have different shapes, do not overlap, have been scanned along one axis, or
+        say in `attrs["fast_axis"]` or `attrs["scan_angle"]` that they were scanned in other directions.
 
     Warns
     -----
     CalibrationWarning
         Images were left out, or the drift still changed at the end.
+    IdentifiabilityWarning
+        An image may lie a lattice vector away: its cells look too much alike (`displacement.hop_probability`).
 
     References
     ----------
@@ -97,13 +102,14 @@ def correct_scan_pair(
     movie = stack_frames(images)
     source = FrameSource(movie)
     angles = _checked_angles(scan_angles, len(source))
+    _check_recorded(images if not isinstance(images, xr.DataArray) else [images] * len(source), angles)
     flat = source.check_values()
     if flat:
         raise InputError("images", expected="images that are not constant", got=f"image {flat[0]}: constant")
     noise = noise or source.noise(flat)
     turns = [turn_of(angle) for angle in angles]
-    candidates = find_steady_drift(list(source), turns, most_drift=drift.most_drift)
-    if candidates[0].evidence < candidates[0].chance:
+    steady = find_steady_drift(list(source), turns, most_drift=drift.most_drift)
+    if steady.evidence < steady.chance:
         raise InputError(
             "images",
             expected="images of one area",
@@ -113,16 +119,11 @@ def correct_scan_pair(
     model = ScanModel.over(source.shape, drift.n_intervals(source.shape))
     used = np.ones(len(source), dtype=np.bool_)
 
-    def solution_from(scans: list[FrameScan], effort: Effort) -> Solution:
-        return solve(source, scans, noise=noise, prior=first_prior(drift), used=used, effort=effort)
-
-    starts = [[_steady_scan(model, turn, one, n) for n, turn in enumerate(turns)] for one in candidates]
-    if len(starts) > 1:
-        trials = [solution_from(scans, Effort(most_passes=N_TRIAL)) for scans in starts]
-        starts = [min(trials, key=lambda one: one.misfit).scans]
-    solution = solution_from(starts[0], Effort(progress=progress))
-    flags = frame_flags([], np.ones_like(used), solution)
-    displacement = displacement_of(solution, angles, flags)
+    scans = [_steady_scan(model, turn, steady, number) for number, turn in enumerate(turns)]
+    solution, placement = solve_without_hops(
+        source, scans, noise=noise, prior=first_prior(drift), used=used, effort=Effort(progress=progress)
+    )
+    displacement = displacement_of(solution, placement, frame_flags([], used, solution), scan_angle=angles)
     grid = movie.isel(frame=0, drop=True)
     grid.attrs.pop("scan_angle", None)
     result = finish(solution, grid, noise=noise, displacement=displacement)
@@ -144,6 +145,28 @@ def _checked_angles(scan_angles: Sequence[float], n_images: int) -> Float[np.nda
             then="Images scanned along one axis cannot tell strain from drift; `register_stack` averages them.",
         )
     return angles
+
+
+def _check_recorded(images: Sequence[xr.DataArray], angles: Float[np.ndarray, " image"]) -> None:
+    """Check that the images' own record does not contradict the angles; only differences of recorded angles count."""
+    for number, image in enumerate(images):
+        if image.attrs.get("fast_axis", "x") != "x":
+            raise InputError(
+                "images",
+                expected="rows along the fast axis, as the scan wrote them (fast_axis 'x')",
+                got=f"fast_axis {image.attrs['fast_axis']!r} in image {number}",
+                then="Transpose y and x where the columns are the scan's lines.",
+            )
+        if "scan_angle" not in image.attrs or "scan_angle" not in images[0].attrs:
+            continue
+        turned = float(image.attrs["scan_angle"]) - float(images[0].attrs["scan_angle"])
+        if abs((turned - (angles[number] - angles[0]) + 180.0) % 360.0 - 180.0) > SAME_ANGLE:
+            raise InputError(
+                "scan_angles",
+                expected=f"image {number} turned by {turned:g} degrees against the first, as their `scan_angle` says",
+                got=f"{angles[number] - angles[0]:g}",
+                then="Give the recorded angles, or correct or remove `attrs['scan_angle']`.",
+            )
 
 
 def _steady_scan(model: ScanModel, turn: Float[np.ndarray, "2 2"], steady: SteadyDrift, number: int) -> FrameScan:

@@ -23,8 +23,8 @@ class Reference:
     ----------
     image
         The mean; pixels that no frame saw hold the mean of the others.
-    coverage
-        Number of frames that saw each pixel.
+    coverage, weight
+        Number of frames that saw each pixel, and the sum of their doses.
     value, slope
         Spline coefficients of the image, and of the image without the frequencies in which noise prevails.
     usable
@@ -35,6 +35,7 @@ class Reference:
 
     image: Float[np.ndarray, "y x"]
     coverage: Float[np.ndarray, "y x"]
+    weight: Float[np.ndarray, "y x"]
     value: Float[np.ndarray, "y x"]
     slope: Float[np.ndarray, "y x"]
     usable: Bool[np.ndarray, "y x"]
@@ -68,6 +69,7 @@ class Averaging:
         return Reference(
             image=image,
             coverage=self._coverage,
+            weight=self._weight,
             value=spline_coefficients(image),
             slope=spline_coefficients(without_noise(image, level)),
             usable=usable,

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from tusi.data import Atoms, NoiseModel, pixel_size_of
 from tusi.errors import InputError
 from tusi.finding.restoration.displacement import ScanDisplacement
+from tusi.finding.restoration.lattice_hops import DOUBTFUL
 from tusi.finding.restoration.reference import Reference
 from tusi.finding.restoration.scan import covered_by_all
 from tusi.finding.restoration.solving import Solution
@@ -23,6 +24,10 @@ COMMON = (
 PAIRED = (
     "drift is told from strain because the slow axes differ; a distortion of the scan that turns with it and is the "
     "same in every image is not"
+)
+HOPS = (
+    "frames may lie a lattice vector away from where they belong: their cells look too much alike to tell "
+    "(`displacement.hop_probability`)"
 )
 
 
@@ -133,6 +138,9 @@ def finish(solution: Solution, grid: xr.DataArray, *, noise: NoiseModel, displac
         notes += ("the displacements still moved when it was stopped",)
     if not solution.used.all():
         notes += (f"{int((~solution.used).sum())} of {len(solution.used)} frames do not agree with the others",)
+    n_doubtful = int((displacement.hop_probability > DOUBTFUL).sum())
+    if n_doubtful:
+        notes += (f"{n_doubtful} of {len(solution.used)} {HOPS}",)
     return Restoration(
         image=image,
         noise=_noise_of_mean(noise, reference, dose),

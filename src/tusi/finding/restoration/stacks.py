@@ -6,15 +6,16 @@ import numpy as np
 import xarray as xr
 
 from tusi.data import NoiseModel
-from tusi.errors import CalibrationWarning, InputError
+from tusi.errors import CalibrationWarning, IdentifiabilityWarning, InputError
 from tusi.execution import Progress
 from tusi.finding.restoration.alignment import align_frames
 from tusi.finding.restoration.displacement import FrameFlag, ScanDisplacement, turn_of
 from tusi.finding.restoration.fitting import Prior
 from tusi.finding.restoration.frames import FrameSource
-from tusi.finding.restoration.result import Restoration, finish
+from tusi.finding.restoration.lattice_hops import Placement, solve_without_hops
+from tusi.finding.restoration.result import HOPS, Restoration, finish
 from tusi.finding.restoration.scan import FrameScan, ScanModel
-from tusi.finding.restoration.solving import Effort, Solution, solve
+from tusi.finding.restoration.solving import Effort, Solution
 from tusi.finding.restoration.strategies import NonRigid, Rigid, ScanDrift
 
 FIRST_DEVIATION, FIRST_ROW_DEVIATION = 1.0, 0.1
@@ -66,6 +67,8 @@ def register_stack(
     -----
     CalibrationWarning
         Frames were left out, or the displacements still moved at the end.
+    IdentifiabilityWarning
+        Frames may lie a lattice vector away: their cells look too much alike (`displacement.hop_probability`).
 
     References
     ----------
@@ -102,11 +105,11 @@ def register_stack(
         )
     model = ScanModel.over(source.shape, registration.n_intervals(source.shape))
     scans = [FrameScan.at_rest(model, turn_of(0.0), shift) for shift in alignment.shift]
-    solution = solve(
+    solution, placement = solve_without_hops(
         source, scans, noise=noise, prior=first_prior(registration), used=used, effort=Effort(progress=progress)
     )
     flags = frame_flags(constant, used, solution)
-    displacement = displacement_of(solution, np.zeros(len(source)), flags)
+    displacement = displacement_of(solution, placement, flags, scan_angle=np.zeros(len(source)))
     result = finish(solution, movie.isel(frame=0, drop=True), noise=noise, displacement=displacement)
     warn_of(result)
     return result
@@ -125,7 +128,9 @@ def frame_flags(constant: list[int], overlaps: np.ndarray, solution: Solution) -
     return flags
 
 
-def displacement_of(solution: Solution, scan_angle: np.ndarray, flags: np.ndarray) -> ScanDisplacement:
+def displacement_of(
+    solution: Solution, placement: Placement, flags: np.ndarray, *, scan_angle: np.ndarray
+) -> ScanDisplacement:
     """Return the frames' displacements as one table."""
     fits = solution.fits
     model = fits[0].scan.model
@@ -139,6 +144,7 @@ def displacement_of(solution: Solution, scan_angle: np.ndarray, flags: np.ndarra
         dose=np.array([fit.scan.dose for fit in fits]),
         background=np.array([fit.scan.background for fit in fits]),
         reduced_chi_square=np.array([fit.reduced_chi_square for fit in fits]),
+        hop_probability=placement.hop_probability,
         flags=flags,
         shape=model.shape,
         n_intervals=model.n_intervals,
@@ -150,4 +156,5 @@ def displacement_of(solution: Solution, scan_angle: np.ndarray, flags: np.ndarra
 def warn_of(result: Restoration) -> None:
     """Warn of everything in the result beyond what is true of every restoration."""
     for note in result.warnings[1:]:
-        warnings.warn(note, CalibrationWarning, stacklevel=3)
+        kind = IdentifiabilityWarning if note.endswith(HOPS) else CalibrationWarning
+        warnings.warn(note, kind, stacklevel=3)
