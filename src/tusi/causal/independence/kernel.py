@@ -98,11 +98,12 @@ class _PreparedKernel(PreparedTest):
         first, second = (self._features(values, side) for side, values in enumerate((left, right)))
         dependence = _dependence(first, second)
         chance = np.array([_dependence(first, other) for other in self._surrogates(second)])
-        sums = self._lags.sums(left - left.mean()), self._lags.sums(right - right.mean())
+        left, right = left - left.mean(), right - right.mean()
+        sums = self._lags.sums(left), self._lags.sums(right)
         return Independence(
             p_value=_p_value(dependence, chance),
             estimate=float(np.sqrt(dependence / (first.shape[1] * second.shape[1]))),
-            n_effective=float(effective_size_of_sums(self._lags, sums)),
+            n_effective=effective_size_of_sums(self._lags, sums, squares=(left @ left) * (right @ right)),
         )
 
     def _residual(self, place: int, given: tuple[int, ...]) -> Float[np.ndarray, " row"]:

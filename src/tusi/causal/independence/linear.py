@@ -15,7 +15,7 @@ N_KEPT = 256
 """Residuals that are kept for further questions."""
 
 LEAST_RELIABILITY = 0.05
-"""Share of a given variable's variance that is taken as real at least, whatever its errors are said to be."""
+"""Share of any combination's variance that is taken as real at least, whatever the errors are said to be."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,8 +73,8 @@ class _PreparedCorrelation(PreparedTest):
         scale = detrended.value.std(axis=0)
         scale[list(self._between)] = 1.0
         self._value = detrended.value / scale
-        self._error = _mean_error(table, detrended) / np.outer(scale, scale)
         self._covariance = self._value.T @ self._value / len(self._value)
+        self._error = _believable(_mean_error(table, detrended) / np.outer(scale, scale), self._covariance)
         self._means = np.stack([np.bincount(table.image, weights=column) for column in table.value.T], axis=1)
         self._means /= np.bincount(table.image)[:, None]
         self._most = len(table) - detrended.freedom
@@ -93,11 +93,11 @@ class _PreparedCorrelation(PreparedTest):
         shared = float(first.combination @ self._error @ second.combination)
         variance = self._lags.variance_of_products(first.sums, second.sums) + n_rows * shared**2
         size = float(min(1.0 + squares / variance, self._most))
-        correlation = (first.value @ second.value - n_rows * shared) / np.sqrt(squares)
+        correlation = float(np.clip((first.value @ second.value - n_rows * shared) / np.sqrt(squares), -1, 1))
         real = [self._reliability(one) for one in (first, second)]
         estimate = np.clip(correlation / np.sqrt(real[0] * real[1]), -1, 1)
         return Independence(
-            p_value=_p_value(float(correlation), size - 2 - len(given)), estimate=float(estimate), n_effective=size
+            p_value=_p_value(correlation, size - 2 - len(given)), estimate=float(estimate), n_effective=size
         )
 
     def _reliability(self, residual: _Residual) -> float:
@@ -111,7 +111,7 @@ class _PreparedCorrelation(PreparedTest):
         if given:
             own = np.array(given)
             combination[own] = -np.linalg.lstsq(
-                _real_part(self._covariance[np.ix_(own, own)], self._error[np.ix_(own, own)]),
+                (self._covariance - self._error)[np.ix_(own, own)],
                 self._covariance[own, place] - self._error[own, place],
                 rcond=1e-10,
             )[0]
@@ -145,18 +145,21 @@ def _mean_error(table: CausalTable, detrended: Detrended) -> np.ndarray:
     return np.tensordot(np.bincount(image) / len(image) * detrended.noise_gain, own, axes=1)
 
 
-def _real_part(covariance: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return a covariance less that of errors, which may take away nearly all of any combination but not more."""
-    values, vectors = linalg.eigh(error, covariance + 1e-12 * np.eye(len(covariance)))
-    if values[-1] <= 1 - LEAST_RELIABILITY:
-        return covariance - error
-    basis = covariance @ vectors
-    return (basis * np.maximum(1 - values, LEAST_RELIABILITY)) @ basis.T
+def _believable(error: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return a covariance of errors that leaves something real of every combination of the variables."""
+    if not error.any():
+        return error
+    within = covariance + 1e-12 * np.eye(len(covariance))
+    share, vectors = linalg.eigh(error, within)
+    if share[-1] <= 1 - LEAST_RELIABILITY:
+        return error
+    basis = within @ vectors
+    return (basis * np.minimum(share, 1 - LEAST_RELIABILITY)) @ basis.T
 
 
 def _p_value(correlation: float, freedom: float) -> float:
     """Return Student's test of a correlation."""
     if not freedom > 0:
         return 1.0
-    ratio = abs(correlation) * np.sqrt(freedom / max(1.0 - correlation**2, np.finfo(float).tiny))
+    ratio = abs(correlation) * np.sqrt(freedom / max(1.0 - correlation**2, np.finfo(float).eps ** 2))
     return float(2 * stats.t.sf(ratio, freedom))

@@ -56,10 +56,11 @@ def effective_sample_size(
     """
     lags = PairLags(layout)
     first, second = (centred(values, layout=layout, centring=centring) for values in (x, y))
-    return effective_size_of_sums(lags, (lags.sums(first), lags.sums(second)))
+    squares = float((first @ first) * (second @ second))
+    return effective_size_of_sums(lags, (lags.sums(first), lags.sums(second)), squares=squares)
 
 
-def effective_size_of_sums(lags: PairLags, sums: tuple[LagSums, LagSums]) -> float:
+def effective_size_of_sums(lags: PairLags, sums: tuple[LagSums, LagSums], *, squares: float | None = None) -> float:
     """Return n_eff of two fields whose lag sums are known.
 
     Parameters
@@ -68,9 +69,13 @@ def effective_size_of_sums(lags: PairLags, sums: tuple[LagSums, LagSums]) -> flo
         Pairs of rows.
     sums
         Lag sums of each field about its mean.
+    squares
+        Product of the sums of squares of both; taken from lag zero when not given, which is right where no two rows
+        share a cell.
     """
     first, second = sums
-    squares = sum(one[0, 0] for one in first) * sum(one[0, 0] for one in second)
+    if squares is None:
+        squares = float(sum(one[0, 0] for one in first) * sum(one[0, 0] for one in second))
     if not squares > 0:
         return float("nan")
     variance = lags.variance_of_products(first, second) / squares
