@@ -9,7 +9,6 @@ from scipy.special import multigammaln
 from tusi.causal.table import CausalTable
 from tusi.errors import InputError
 from tusi.inference.spatial import Centring, Detrending, PairLags
-from tusi.inference.spatial.effective import effective_size_of_sums
 
 LEAST_RELIABILITY = 0.05
 """Share of a variable's variance that is taken as real at least, whatever its errors are said to be."""
@@ -134,7 +133,7 @@ class GaussianEvidence:
         lags = PairLags(layout)
         sums = [lags.sums(column) for column in value.T]
         sizes = [
-            effective_size_of_sums(lags, (sums[i], sums[j])) * reliable[i] * reliable[j]
+            (1 + len(value) ** 2 / lags.variance_of_products(sums[i], sums[j])) * reliable[i] * reliable[j]
             for i in range(len(sums))
             for j in range(i)
         ]
