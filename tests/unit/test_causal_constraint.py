@@ -113,6 +113,15 @@ def test_a_forbidden_pair_alone_may_still_be_a_cause_through_others():
     assert not np.array_equal(found.mark[2, 0], 2)
 
 
+def test_knowledge_spreads_around_a_triangle():
+    arrow = np.zeros((4, 4), dtype=bool)
+    arrow[0, 1] = arrow[0, 2] = arrow[0, 3] = arrow[1, 2] = arrow[2, 3] = True
+    test = Oracle(arrow=arrow).of_names(("a", "b", "c", "d"))
+    assert not PC().search(test).directed.any()
+    found = PC().search(test, knowledge=Knowledge(required=(("b", "c"),)))
+    assert np.argwhere(found.directed).tolist() == [[0, 3], [1, 2], [2, 3]]
+
+
 def test_a_cycle_of_required_pairs_is_refused():
     test = Oracle(arrow=np.zeros((3, 3), dtype=bool)).of_names(("x", "y", "z"))
     known = Knowledge(required=(("x", "y"), ("y", "z"), ("z", "x")))
