@@ -53,7 +53,7 @@ def residuals(world, restored, target):
     return error, error / stated, np.diagonal(bound, axis1=1, axis2=2)[pairs[:, 1]]
 
 
-def check(errors, scores, bounds, most=1.2):
+def check(errors, scores, bounds, *, most=1.2):
     assert np.sqrt((errors**2).mean() / bounds.mean()) < most
     assert 0.85 < scores.std() < 1.15
     assert 0.91 < (np.abs(scores) < 1.96).mean() < 0.985
@@ -70,7 +70,8 @@ def test_what_a_stack_leaves_is_the_noise_and_as_large_as_stated():
         parts.append(residuals(world, restored, world.shared_position))
         assert restored.displacement.row_deviation == pytest.approx(0.15 * np.sqrt(5 / 6), rel=0.12)
         assert "have in common" in restored.warnings[0]
-    check(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    errors, scores, bounds = (np.concatenate(part) for part in zip(*parts, strict=True))
+    check(errors, scores, bounds)
 
 
 def test_what_a_pair_leaves_is_the_noise_and_as_large_as_stated():
@@ -84,7 +85,8 @@ def test_what_a_pair_leaves_is_the_noise_and_as_large_as_stated():
         restored = correct_scan_pair(world.movie, scan_angles=world.scan_angles, noise=COUNTS)
         parts.append(residuals(world, restored, world.truth.position))
         assert restored.resolved
-    check(*(np.concatenate(part) for part in zip(*parts, strict=True)), most=1.25)
+    errors, scores, bounds = (np.concatenate(part) for part in zip(*parts, strict=True))
+    check(errors, scores, bounds, most=1.25)
 
 
 def test_other_angles_and_more_images_serve_too():

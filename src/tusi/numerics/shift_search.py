@@ -239,9 +239,9 @@ def surface_peaks(
     Examples
     --------
     >>> y, x = np.mgrid[:32, :32]
-    >>> shift, height = surface_peaks(np.exp(-((y - 5) ** 2 + (x - 29.5) ** 2) / 8.0), apart=3.0)
+    >>> shift, height = surface_peaks(np.exp(-((y - 5) ** 2 + (x - 29.4) ** 2) / 8.0), apart=3.0)
     >>> shift.round(1).tolist()
-    [[5.0, -2.5]]
+    [[5.0, -2.6]]
     """
     size = 2 * max(1, round(apart)) - 1
     top = (surface == ndimage.maximum_filter(surface, max(size, 3), mode="wrap")) & (surface > 1e-3 * surface.max())

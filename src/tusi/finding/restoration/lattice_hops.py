@@ -18,8 +18,11 @@ from tusi.numerics.warping import spline_coefficients
 LEAST_COMMON = 0.3
 """Rivals leave at least this fraction of the image in common."""
 
-ALIKE = 0.5
+ALIKE = 0.8
 """Rivals correlate at least by this fraction of the best correlation."""
+
+LEAST_CONTRAST = 0.01
+"""Where less of the product of both images' squares is in common, what is left is not compared."""
 
 APART = 0.6
 """Rivals are at least so many periods away from each other."""
@@ -194,5 +197,5 @@ def _correlations(
         return scipy.fft.irfft2(np.conj(one) * other, padded)
 
     energy = np.maximum(product(ff, k), 0.0) * np.maximum(product(s, gg), 0.0)
-    floor = 1e-9 * float((image[0] ** 2).sum() * (image[1] ** 2).sum())
-    return product(f, g) / np.sqrt(np.maximum(energy, max(floor, 1e-30))), product(s, k)
+    floor = LEAST_CONTRAST * float((image[0] ** 2).sum() * (image[1] ** 2).sum())
+    return product(f, g) / np.sqrt(np.maximum(energy, floor)), product(s, k)

@@ -92,7 +92,8 @@ def correct_scan_pair(
     --------
     >>> from tusi.data import make_grid
     >>> y, x = np.mgrid[:64, :64]
-    >>> spots = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 18.0) for a in (14, 31, 49) for b in (13, 32, 47))
+    >>> places = ((12, 15), (20, 45), (34, 28), (50, 13), (47, 50))
+    >>> spots = sum(np.exp(-((y - a) ** 2 + (x - b) ** 2) / 18.0) for a, b in places)
     >>> pair = [make_grid(100 * spots), make_grid(100 * np.rot90(spots))]
     >>> read_noise = NoiseModel(gain=0.0, read_variance=1.0)
     >>> restored = correct_scan_pair(pair, scan_angles=(0.0, 90.0), noise=read_noise)
