@@ -34,9 +34,12 @@ BESIDE = 1.5
 CLEAR = 0.25
 """A lattice of most atoms is taken without looking further if its sites hold so much more of them than by chance."""
 
-LONGER, CLOSER, SHORTFALL = 2.0, 0.55, 0.1
-"""The larger cell is sought with so many times the reach, and the tolerance and the radius of a basis site; its
-translations carry about the same share of the atoms."""
+LONGER, CLOSER, FEWER, SHORTFALL = 2.0, 0.55, 0.7, 0.1
+"""The larger cell is sought with so many times the reach, the tolerance, the radius of a basis site, and the coverage;
+its translations carry about the same share of the atoms."""
+
+LINKED = 0.75
+"""Around an atom of a domain its translations carry at least this part of what they must carry in all."""
 
 CELL_TO_NEIGHBOUR = 4 / 3
 """The circles of neighbouring sites stay clear of each other in cells with many atoms."""
@@ -251,8 +254,11 @@ def _grown(found: Domain) -> Domain:
 def _for_larger_cells(settings: Registration) -> Registration:
     """Return settings under which translations and sites must fit more closely and translations may be longer."""
     search = settings.translations
-    finer = dataclasses.replace(
-        search, reach=LONGER * search.reach, tolerance=CLOSER * search.tolerance, shortfall=SHORTFALL
+    finer = TranslationSearch(
+        reach=LONGER * search.reach,
+        tolerance=CLOSER * search.tolerance,
+        coverage=FEWER * search.coverage,
+        shortfall=SHORTFALL,
     )
     return dataclasses.replace(settings, translations=finer, basis_radius=CLOSER * settings.basis_radius)
 
@@ -262,11 +268,12 @@ def _lattices(
 ) -> Iterator[LatticePhase]:
     """Follow each lattice that may be there by its waves and, where they are weak, by its translations."""
     tolerance = settings.translations.tolerance * neighbour_distance(position)
+    linked = LINKED * settings.translations.coverage
     for vectors in _lattice_candidates(position, weight, settings):
         radius = settings.smoothness * float(np.linalg.norm(vectors, axis=1).mean())
         yield follow_phase(position, weight**2, vectors=vectors, radius=radius, coherence=COHERENCE)
         if local_coherence(position, weight**2, vectors) < COHERENCE:
-            yield follow_links(position, weight**2, vectors=vectors, radius=radius, tolerance=tolerance)
+            yield follow_links(position, weight**2, vectors=vectors, radius=radius, match=(tolerance, linked))
 
 
 def _lattice_candidates(

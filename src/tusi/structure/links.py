@@ -22,9 +22,6 @@ STEPS = ((1, 0), (0, 1), (1, 1))
 ROUNDS = 3
 """How often the local translations are measured, each time looking where the last time pointed."""
 
-LINKED = 0.6
-"""Around an atom of the domain, translations carry at least this share of the atoms, by weight, onto others."""
-
 STIFFNESS, ANCHOR = 0.1, 1e-6
 """Weight of the differences between neighbours' offsets, and of the offsets themselves, beside that of one link."""
 
@@ -56,12 +53,12 @@ def follow_links(
     *,
     vectors: Float[np.ndarray, "2 2"],
     radius: float,
-    tolerance: float,
+    match: tuple[float, float],
 ) -> LatticePhase:
     """Measure the local lattice offset at every atom from the pairs that translations carry into each other.
 
     Two atoms are linked if each is the nearest to where a translation carries the other. The local translations are the
-    weighted means over the links around, so that they follow slow distortion. Atoms around which fewer than 60 % of the
+    weighted means over the links around, so that they follow slow distortion. Atoms around which too few of the
     translations end on an atom belong to another domain or to none.
 
     Parameters
@@ -74,8 +71,9 @@ def follow_links(
         First estimate of the reduced lattice vectors as rows, in the unit of the positions.
     radius
         Standard deviation of the Gaussian neighbourhood, in the unit of the positions.
-    tolerance
-        How far from the translated place an atom may lie, in the unit of the positions.
+    match
+        How far from the translated place an atom may lie, in the unit of the positions, and the share of the atoms
+        around an atom, by weight, that the translations must carry onto others.
 
     Returns
     -------
@@ -83,9 +81,9 @@ def follow_links(
         Coordinates, corrected vectors and membership; the domain may be empty.
     """
     neighbourhood = gaussian_neighbourhood(position, radius)
-    links = _find_links(position, weight, vectors, neighbourhood=neighbourhood, tolerance=tolerance)
+    links = _find_links(position, weight, vectors, neighbourhood=neighbourhood, tolerance=match[0])
     reach = 1.5 * float(np.linalg.norm(vectors, axis=1).max())
-    member = connected(position, links.share > LINKED, reach=reach)
+    member = connected(position, links.share > match[1], reach=reach)
     inner = member[links.start] & member[links.end]
     start, end, step = links.start[inner], links.end[inner], links.step[inner].astype(float)
     if member.sum() < 4 or np.linalg.matrix_rank(step) < 2:

@@ -16,6 +16,9 @@ from tusi.structure.mixture import Mixture, MixturePrior, average_mixture, fit_m
 FEWEST_COLUMNS = 20
 """Fewer columns than this cannot carry a mixture."""
 
+BARELY = 1.0
+"""A class more must raise the log-evidence by this: less is not worth a mention (Jeffreys), and no species."""
+
 
 OVERSTATED = "the stated variances of the column intensities exceed what the columns scatter; they were reduced"
 """Warning given where `Atoms.intensity_variance` contradicts the data."""
@@ -102,7 +105,7 @@ def classify_species(
     Intensities are a mixture of normal classes times a slowly varying factor (polynomial in the position, its degree by
     evidence); the probabilities are averaged over the posterior of the mixture's parameters. Assumes that a species'
     columns share one mean intensity apart from that factor. Named elements are ordered by atomic number, other names
-    from dim to bright; unnamed classes are called "A", "B", ... and their number is chosen by evidence.
+    from dim to bright; unnamed classes are called "A", "B", ..., as few as the evidence allows.
 
     Parameters
     ----------
@@ -160,7 +163,7 @@ def classify_species(
     n_most = max(len(species) if species else 0, settings.most_classes)
     candidates = [_best_mixture(columns, n, prior=prior, settings=settings) for n in range(1, n_most + 1)]
     evidence = np.array([mixture.log_evidence for mixture in candidates])
-    n_classes = len(species) if species else int(evidence.argmax()) + 1
+    n_classes = len(species) if species else int(np.argmax(evidence > evidence.max() - BARELY)) + 1
     mixture = candidates[n_classes - 1]
     told = _caveats(mixture, evidence) + ((OVERSTATED,) if overstated else ())
     for text in told:
