@@ -15,6 +15,12 @@ from tusi.inference.spatial.layout import Layout
 TREND_DEGREE = 4
 """Polynomials that a high-pass takes off beside its cosines, which alone cannot follow a slope across the border."""
 
+ROWS_PER_TERM = 8
+"""Rows that an image must have for each term of these polynomials; smaller images get fewer."""
+
+NOTHING = 1e-9
+"""Share of a variable's largest value below which what is left of it is rounding."""
+
 DYNAMIC_RANGE = 1e-3
 """Power, in that of the strongest wave, below which waves are not raised: leakage at borders has about 5e-4."""
 
@@ -224,7 +230,9 @@ def _projected(value: np.ndarray, layout: Layout, basis_of: Callable[[int], np.n
         rows = layout.rows(image)
         left, singular, _ = np.linalg.svd(basis_of(image), full_matrices=False)
         left = left[:, singular > 1e-7 * singular[0]]
-        out[rows] -= left @ (left.T @ out[rows])
+        largest = np.abs(out[rows]).max(axis=0)
+        residual = out[rows] - left @ (left.T @ out[rows])
+        out[rows] = np.where(residual.std(axis=0) > NOTHING * largest, residual, 0.0)
         freedom += left.shape[1]
         gain.append(1.0 - left.shape[1] / len(rows))
     return Detrended(value=out, layout=layout, kept=np.arange(len(layout)), freedom=freedom, noise_gain=tuple(gain))
@@ -247,7 +255,8 @@ def _long_waves(layout: Layout, image: int, scale: float) -> Float[np.ndarray, "
         np.cos(np.pi * np.outer(np.arange(side) + 0.5, wave) / side) for side, wave in zip(shape, long.T, strict=True)
     )
     waves = y[cell[:, 0]] * x[cell[:, 1]]
-    return np.concatenate([waves, _monomials(layout, image, TREND_DEGREE)], axis=1)
+    affordable = [k for k in range(TREND_DEGREE + 1) if (k + 1) * (k + 2) // 2 <= max(1, len(cell) // ROWS_PER_TERM)]
+    return np.concatenate([waves, _monomials(layout, image, affordable[-1])], axis=1)
 
 
 def _cut(layout: Layout, image: int, scale: float) -> float:
