@@ -24,7 +24,28 @@ GROUP_COLOURS = (
     "#c05a7e",
     "#6d7f2e",
 )
-"""Colours of groups one after the other, the most frequent first."""
+"""Colours of rivals one after the other, the closest first."""
+
+COLOUR_OF_GROUP = {
+    "p1": "#8f93a1",
+    "p2": "#c79a1e",
+    "pm": "#f08a72",
+    "pg": "#a65e2e",
+    "cm": "#e0633a",
+    "pmm": "#c05a7e",
+    "pmg": "#8a3f63",
+    "pgg": "#d99ac5",
+    "cmm": "#9c2f2a",
+    "p4": "#a8c66c",
+    "p4m": "#4a9a5b",
+    "p4g": "#2b6b3f",
+    "p3": "#7fb8d6",
+    "p3m1": "#2f7cc4",
+    "p31m": "#3a9a8f",
+    "p6": "#9a6fc0",
+    "p6m": "#4b3f9c",
+}
+"""Colour of each plane group, the same in the maps of all images."""
 
 
 def draw_groups(axes: Axes, posterior: SymmetryPosterior | AlternativePosterior) -> Axes:
@@ -83,11 +104,11 @@ def draw_symmetry_map(axes: Axes, table: Descriptors, *, group: str | None = Non
     probability, place = table.select(groups).value[explained], table.position[explained]
     best = probability.argmax(axis=1) if group is None else np.full(len(probability), groups.index(group))
     shown = [int(k) for k in np.argsort(-np.bincount(best, minlength=len(groups)), kind="stable")]
-    for number, k in enumerate(shown):
+    for k in shown:
         here = best == k
         if not here.any():
             continue
-        colour = GROUP_COLOURS[min(number, len(GROUP_COLOURS) - 1)]
+        colour = COLOUR_OF_GROUP[groups[k]]
         y, x = place[here].T
         opacity = np.clip(probability[here, k], 0.0, 1.0)
         axes.scatter(x, y, s=size, marker="s", color=colour, alpha=opacity, linewidth=0)
