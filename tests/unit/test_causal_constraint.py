@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from tusi.causal import Knowledge
+from tusi.causal.bootstrap import BlockBootstrap, bootstrap_graph
 from tusi.causal.constraint import FCI, PC, CausalLearnFCI, CausalLearnPC
 from tusi.causal.constraint.colliders import Triples
 from tusi.causal.constraint.orientation import orient
@@ -167,6 +168,17 @@ def test_evidence_holds_what_was_asked():
         separating = evidence.separating_set(*pair)
         assert found.adjacent[i, j] == (separating is None)
     assert found.method == "PC at level 0.02 of each question"
+
+
+@pytest.mark.parametrize(("search", "relation"), [(PC(), "arrow"), (FCI(), "undecided")])
+def test_a_bootstrap_repeats_the_search(search, relation):
+    collider = np.array([[0, 0, 0.7], [0, 0, 0.7], [0, 0, 0]])
+    rng = np.random.default_rng(4)
+    table = linear_fields(collider, FieldRecipe(shape=(32, 32), periodic=False), rng=rng)
+    graph = bootstrap_graph(table, search.graph_of, rng=rng, bootstrap=BlockBootstrap(n_resamples=20, side=4))
+    assert getattr(graph, relation)[:2, 2].min() >= 0.8
+    assert graph.connected[0, 1] <= 0.4
+    assert not any("One search" in note for note in graph.notes)
 
 
 def test_at_most_so_many_variables_are_held_fixed():

@@ -91,7 +91,7 @@ def coefficients_of_standardised(
 
     Examples
     --------
-    >>> coefficients_of_standardised(np.array([[0, 0.6], [0, 0]]))[0, 1]
+    >>> round(float(coefficients_of_standardised(np.array([[0, 0.6], [0, 0]]))[0, 1]), 6)
     0.75
     """
     correlation, disturbance = np.eye(len(effect)), np.ones(len(effect))

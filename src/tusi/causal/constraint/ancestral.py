@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int
@@ -52,6 +53,11 @@ class PartialAncestralGraph(Discovery):
     ('z1 o-> x', 'z2 o-> y', 'x <-> y')
     """
 
+    assumption: ClassVar[str] = (
+        "FCI takes it that there is no feedback. Its arrow is a cause, direct or through others; a hidden common cause "
+        "besides it is possible."
+    )
+
     mark: Int[np.ndarray, "variable variable"]
     unclear: tuple[tuple[str, str, str], ...] = ()
 
@@ -72,10 +78,7 @@ class PartialAncestralGraph(Discovery):
         arrow = (at_cause == Mark.TAIL) & (at_effect == Mark.ARROW)
         confounded = (at_cause == Mark.ARROW) & (at_effect == Mark.ARROW)
         undecided = (self.mark != Mark.NONE) & ~arrow & ~arrow.T & ~confounded
-        notes = [
-            ONE_SEARCH,
-            "An arrow of FCI is a cause, direct or through others; a hidden common cause besides it is possible.",
-        ]
+        notes = [ONE_SEARCH, self.assumption]
         circled = [self._drawn(int(i), int(j)) for i, j in np.argwhere(np.triu(undecided))]
         if circled:
             notes.append(f"What is known of undecided edges, o for either mark: {', '.join(circled)}.")

@@ -1,6 +1,7 @@
 """What PC finds: the class of acyclic graphs that imply the same independences."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -34,6 +35,10 @@ class MarkovEquivalenceClass(Discovery):
     ['x -> z (P = 1.00)', 'y -> z (P = 1.00)']
     """
 
+    assumption: ClassVar[str] = (
+        "PC takes it that there is no hidden common cause and no feedback; undecided edges have either direction."
+    )
+
     directed: Bool[np.ndarray, "cause effect"]
     undirected: Bool[np.ndarray, "cause effect"]
     contested: Bool[np.ndarray, "cause effect"]
@@ -47,10 +52,7 @@ class MarkovEquivalenceClass(Discovery):
     @property
     def graph(self) -> CausalGraph:
         """Probability one for what this one search draws: an arrow, or an edge without direction."""
-        notes = [
-            ONE_SEARCH,
-            "PC takes it that there is no hidden common cause and no feedback; undecided edges have either direction.",
-        ]
+        notes = [ONE_SEARCH, self.assumption]
         if self.contested.any():
             names = [f"{self.names[i]} - {self.names[j]}" for i, j in np.argwhere(np.triu(self.contested))]
             notes.append(f"The independences contradict each other about the direction of {', '.join(names)}.")

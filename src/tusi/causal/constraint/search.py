@@ -2,6 +2,7 @@
 
 import dataclasses
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool
@@ -32,6 +33,9 @@ class Discovery(ABC):
     method
         How it was found, in words.
     """
+
+    assumption: ClassVar[str]
+    """What the search takes for granted, in words."""
 
     names: tuple[str, ...]
     evidence: Evidence
@@ -91,6 +95,23 @@ class ConstraintSearch(ABC):
             What is known before.
         """
         return self.search(self.test.prepare(table, rng=rng), knowledge=knowledge)
+
+    def graph_of(
+        self, table: CausalTable, rng: np.random.Generator, *, knowledge: Knowledge | None = None
+    ) -> CausalGraph:
+        """Return the graph alone, without notes on this one search: what a bootstrap repeats.
+
+        Parameters
+        ----------
+        table
+            The variables, and where each row lies.
+        rng
+            Source of randomness, for tests that need one.
+        knowledge
+            What is known before.
+        """
+        found = self.find(table, rng=rng, knowledge=knowledge)
+        return dataclasses.replace(found.graph, notes=(found.assumption,))
 
     @abstractmethod
     def search(self, test: PreparedTest, *, knowledge: Knowledge | None = None) -> Discovery:
