@@ -275,6 +275,19 @@ def test_geometric_phase_of_a_strained_grating():
     assert found.strain.dims == ("channel", "y", "x")
 
 
+def test_geometric_phase_is_right_near_the_frame():
+    """Strain that differs from the image's mean, three widths from where the Gaussian is cut."""
+    y, x = np.mgrid[:90, :160].astype(float)
+    bend, amplitude = 400 / (2 * np.pi), 0.03
+    image = (
+        200 + 60 * np.cos(2 * np.pi * (x - amplitude * bend * np.sin(x / bend)) / 7) + 60 * np.cos(2 * np.pi * y / 7)
+    )
+    found = geometric_phase(make_grid(image), vectors=7 * np.eye(2), noise=NoiseModel())
+    inverse = amplitude * np.cos(x[45] / bend) * np.exp(-0.5 * (7 / bend) ** 2)
+    miss = found.strain.sel(channel="strain_xx").values[45] - inverse / (1 - inverse)
+    assert np.abs(miss[22:-22]).max() < 7e-5
+
+
 def test_geometric_phase_says_what_it_smooths_away():
     y, x = np.mgrid[:150, :150].astype(float)
     bend = 60.0 / (2 * np.pi)

@@ -1,5 +1,6 @@
 """Sliding transforms against the slow obvious way, and unmixing against known mixtures."""
 
+import dataclasses
 import itertools
 import json
 
@@ -11,6 +12,7 @@ import xarray as xr
 from tusi.cli.unmix import summary_of, write_unmixing
 from tusi.cli.unmix import unmix as unmix_command
 from tusi.data import make_grid, storage
+from tusi.datasets.phases import HEXAGONAL_PHASE, SQUARE_PHASE, PhasesRecipe, simulate_phases
 from tusi.errors import ConvergenceError, InputError
 from tusi.plot.canvas import new_figure
 from tusi.plot.unmixing import draw_unmixing, size_of_unmixing
@@ -39,6 +41,7 @@ from tusi.structure.unmixing import (
     unmix_bayesian,
     unmix_image,
 )
+from tusi.structure.unmixing.image import MIXING
 from tusi.structure.unmixing.posterior import shortest_interval
 from tusi.structure.unmixing.tiles import measure_spots
 from tusi.study.files import CLASSES
@@ -399,6 +402,22 @@ def test_filtered_images_show_their_own_grain(two_grains):
         found.filtered(grid, 2)
     with pytest.raises(InputError, match="`mask`: expected shape"):
         filter_image(grid, found.windows, mask=np.ones((3, 3)))
+
+
+def test_errors_of_mixing_fall_with_the_share():
+    """Windows without noise over interfaces: squared misses of linear mixing over their stated variance."""
+    recipe = PhasesRecipe(phases=(SQUARE_PHASE, HEXAGONAL_PHASE), shape=(288, 288), snr=1e8)
+    world, windows = simulate_phases(recipe, rng=rng(11)), SlidingWindows(size=48, step=8)
+    power, truth, inside = measure_spots(world.grid, windows).power, world.abundance(windows), world.inside(windows)
+    members = np.stack([power[inside == k].mean(axis=0) for k in (0, 1)])
+    stated = dataclasses.replace(FeatureNoise.uniform(power.shape), mixing=MIXING).mixing_variance(truth, members)
+    less = truth.min(axis=1)
+    ratio = [
+        float(((power - truth @ members)[rows] ** 2 / stated[rows]).mean())
+        for rows in ((less > 1e-4) & (less < 1e-3), less > 0.1)
+    ]
+    assert 0.03 < min(ratio) < max(ratio) < 1.5
+    assert max(ratio) < 4 * min(ratio)
 
 
 def test_noise_of_counts_follows_the_brightness():

@@ -1,7 +1,6 @@
 """Geometric phase analysis: strain from the local phase of two lattice fringes of an image, with its error."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import xarray as xr
@@ -83,14 +82,13 @@ def geometric_phase(
     """Measure strain and rotation from the phases of two lattice fringes.
 
     The two strongest independent fringes of the reference lattice are taken out of the image as plane waves of their
-    mean frequency. What is left is fitted around each pixel by an amplitude and its gradient, with a Gaussian weight
-    that ends at the frame; the gradient's phase is the local frequency. The strain is that of the map from the
-    reference to the image (du/dX), as from atoms, not its inverse. Everything is linear in the image before the phase
-    is taken, so noise passes through to first order, also where it is stronger on bright columns. Errors of
-    neighbouring pixels are alike over the width of the Gaussian. Strain that bends within the Gaussian is smoothed:
-    averaging it once more says by how much, and that much is added to the error, in quadrature. The estimate holds
-    for fields that vary over six widths or more; of those that vary faster, most is lost, and they are not resolved.
-    The shift of whole scan lines is not in the noise of a pixel, nor in these errors.
+    mean frequency. What is left is averaged over a Gaussian; the gradient of its phase is the local frequency. The
+    strain is that of the map from the reference to the image (du/dX), as from atoms, not of its inverse. Everything is
+    linear in the image before the phase is taken, so noise passes through to first order, also where it is stronger on
+    bright columns. Errors of neighbouring pixels are alike over the width of the Gaussian. Strain that bends within the
+    Gaussian is smoothed: averaging it once more says by how much, and that much is added to the error, in quadrature.
+    That is low by a third for waves as short as seven widths, which `resolved` leaves out. The shift of whole scan
+    lines is not in the noise of a pixel, nor in these errors.
 
     Parameters
     ----------
@@ -142,7 +140,7 @@ def geometric_phase(
     image -= image.mean()
     reference = _fringes(window, image, scale * np.linalg.inv(vectors).T)
     waves = np.array([wave + window.mean_shift(image, wave) for wave in reference])
-    strength, slope = (np.array(part) for part in zip(*(window.fit(image, wave) for wave in waves), strict=True))
+    strength, slope = (np.array(part) for part in zip(*(window.average(image, wave) for wave in waves), strict=True))
     size = np.abs(strength)
     good = (size > WEAKEST * np.median(size, axis=(1, 2), keepdims=True)).all(axis=0)
     strength = np.where(size > 0, strength, 1.0)
@@ -198,54 +196,43 @@ class _Window:
 
     def mean_shift(self, values: Float[np.ndarray, "y x"], wave: Float[np.ndarray, "2"]) -> Float[np.ndarray, "2"]:
         """Return the mean frequency of a fringe less that of the wave, weighted with the fringe's power."""
-        strength, slope = self.fit(values, wave)
+        strength, slope = self.average(values, wave)
         power = max(float((np.abs(strength) ** 2).sum()), np.finfo(float).tiny)
         return np.imag(strength.conj() * slope).sum(axis=(1, 2)) / (2 * np.pi * power)
 
-    def fit(
+    def average(
         self, values: Float[np.ndarray, "y x"], wave: Float[np.ndarray, "2"]
     ) -> tuple[Complex[np.ndarray, "y x"], Complex[np.ndarray, "axis y x"]]:
-        """Return the local amplitude of a wave and its gradient, per pixel, by weighted least squares."""
+        """Return the local amplitude of a wave and its gradient, per pixel."""
         smooth = self.carried(values, wave) * self.gaussian(self.width)
-        weight, middle, spread = self.moments
-        mean = self.back(smooth) / weight
-        slope = np.array([self.back(2j * np.pi * frequency * smooth) for frequency in self.frequency]) / weight
-        slope = np.array([(self.width**2 * slope[j] - middle[j] * mean) / spread[j] for j in range(2)])
-        return mean - middle[0] * slope[0] - middle[1] * slope[1], slope
+        slope = [
+            self.back(2j * np.pi * frequency * smooth) / spread
+            for frequency, spread in zip(self.frequency, self.spread, strict=True)
+        ]
+        return self.back(smooth), np.array(slope)
 
-    @functools.cached_property
-    def moments(
-        self,
-    ) -> tuple[Float[np.ndarray, "y x"], list[Float[np.ndarray, "..."]], list[Float[np.ndarray, "..."]]]:
-        """The Gaussian's weight inside the frame at each pixel; its mean offset and variance along y and x."""
-        weights, middle, spread = [], [], []
+    @property
+    def spread(self) -> tuple[Float[np.ndarray, "y 1"], Float[np.ndarray, " x"]]:
+        """Variance along y and x of the Gaussian inside the frame, over that of the whole: cut, it sees less slope."""
+        found = []
         for n in self.shape:
-            low, high = ((np.arange(n) * -1.0 + end) / self.width for end in (-0.5, n - 0.5))
-            weight = ndtr(high) - ndtr(low)
-            below, above = (np.exp(-0.5 * end**2) / np.sqrt(2 * np.pi) for end in (low, high))
-            mean = (below - above) / weight
-            weights.append(weight)
-            middle.append(self.width * mean)
-            spread.append(self.width**2 * (1.0 + (low * below - high * above) / weight - mean**2))
-        columns = [[one[0][:, None], one[1]] for one in (middle, spread)]
-        return weights[0][:, None] * weights[1], columns[0], columns[1]
+            low, high = ((end - np.arange(n)) / self.width for end in (-0.5, n - 0.5))
+            below, above = (end * np.exp(-0.5 * end**2) / np.sqrt(2 * np.pi) for end in (low, high))
+            found.append(1.0 + (below - above) / (ndtr(high) - ndtr(low)))
+        return found[0][:, None], found[1]
 
     def noise(
         self, variance: Float[np.ndarray, "y x"], wave: Float[np.ndarray, "2"]
     ) -> Complex[np.ndarray, "axis axis y x"]:
-        """Return the sums of a variance times a wave with the products of the weights that give the gradient."""
+        """Return the sums of a variance times a wave with the products of the Gaussian's derivatives."""
+        v, u = self.frequency
         carried = self.carried(variance, wave) * self.gaussian(self.width / np.sqrt(2)) / (4 * np.pi * self.width**2)
-        weight, middle, spread = self.moments
-        half = 0.5 * self.width**2
-        zeroth = self.back(carried)
-        first = [self.back(2j * np.pi * half * frequency * carried) for frequency in self.frequency]
-        result = np.empty((2, 2, *self.shape), complex)
-        for j, k in ((0, 0), (0, 1), (1, 1)):
-            second = self.back(-((2 * np.pi * half) ** 2) * self.frequency[j] * self.frequency[k] * carried)
-            second += half * (j == k) * zeroth - middle[j] * first[k] - middle[k] * first[j]
-            second += middle[j] * middle[k] * zeroth
-            result[j, k] = result[k, j] = second / (weight**2 * spread[j] * spread[k])
-        return result
+        level = 1 / (2 * self.width**2)
+        yy = self.back(carried * (level - np.pi**2 * v**2))
+        xx = self.back(carried * (level - np.pi**2 * u**2))
+        yx = self.back(carried * (-(np.pi**2) * v * u))
+        along_y, along_x = self.spread
+        return np.array([[yy / along_y**2, yx / (along_y * along_x)], [yx / (along_y * along_x), xx / along_x**2]])
 
 
 def _variance(
