@@ -10,6 +10,8 @@ from tusi.errors import InputError
 from tusi.report.symmetry import symmetry_section
 from tusi.structure.symmetry import PLANE_GROUPS, plane_group
 from tusi.study.files import CLASSES
+from tusi.study.options import AnalysisOptions
+from tusi.study.provenance import command_of
 from tusi.study.structure import image_structure, pooled_structure
 from tusi.study.symmetry import MOST_WINDOWS, kinds_of_sites, subgroup_names, symmetry_of
 
@@ -121,6 +123,13 @@ def test_without_a_lattice_the_map_is_empty_and_says_so():
 def test_absurd_errors_are_refused():
     with pytest.raises(InputError, match="a number from 0 to 1; got -1"):
         symmetry_of(*crystal(20.0 * np.eye(2), [(0.0, 0.0)], side=4), scan_error=-1.0)
+
+
+def test_the_command_that_repeats_an_analysis_has_its_choices():
+    options = AnalysisOptions(models=(), symmetry=False, scan_error=0.01)
+    assert command_of(("a.tiff",), options) == "tusi structure a.tiff --no-symmetry --scan-error 0.01 --seed 0"
+    with pytest.raises(InputError, match="`scan_error`: expected a number from 0 to 1; got 2"):
+        AnalysisOptions(scan_error=2.0)
 
 
 def test_the_map_comes_back_from_its_file_and_is_drawn(tmp_path):
