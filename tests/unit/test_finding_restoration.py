@@ -182,7 +182,12 @@ def test_dose_and_background_of_each_frame_are_found_and_a_dask_movie_gives_the_
     assert restored.displacement.dose == pytest.approx(dose.ravel(), abs=0.02)
     assert np.ptp(restored.displacement.background[[0, 2, 3]]) < 5
     assert restored.displacement.background[1] - restored.displacement.background[0] == pytest.approx(20, abs=4)
-    lazy = register_stack(movie.chunk({"frame": 3}), registration=Rigid(), noise=COUNTS)
+    told = []
+    lazy = register_stack(
+        movie.chunk({"frame": 3}), registration=Rigid(), noise=COUNTS, progress=lambda *step: told.append(step)
+    )
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert {most for _, most in told} == {80 * 4}
     xr.testing.assert_identical(lazy.image, restored.image)
 
 

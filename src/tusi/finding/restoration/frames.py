@@ -8,10 +8,14 @@ from jaxtyping import Float
 
 from tusi.data import NoiseModel, check_grid, pixel_size_of
 from tusi.errors import InputError
+from tusi.execution import Progress
 from tusi.imaging import estimate_noise
 
 LEAST_SIDE = 16
 """Frames with a shorter side hold too little to compare, in pixels."""
+
+MOST_READS = 80
+"""So often each frame is read, as far as progress is told; it usually ends earlier."""
 
 FRAME = "frame"
 
@@ -19,7 +23,7 @@ FRAME = "frame"
 class FrameSource:
     """A movie whose frames can be read in order, again and again; a Dask-backed one is read chunk by chunk."""
 
-    def __init__(self, movie: xr.DataArray) -> None:
+    def __init__(self, movie: xr.DataArray, *, progress: Progress | None = None) -> None:
         check_grid(movie)
         if movie.dims != (FRAME, "y", "x"):
             raise InputError(
@@ -40,7 +44,7 @@ class FrameSource:
                 "movie", expected=f"frames of {LEAST_SIDE} pixels or more a side", got=str(movie.shape[1:])
             )
         pixel_size_of(movie.isel({FRAME: 0}))
-        self.movie = movie
+        self.movie, self._progress, self._n_read = movie, progress, 0
 
     def __len__(self) -> int:
         return self.movie.sizes[FRAME]
@@ -62,7 +66,15 @@ class FrameSource:
             block = np.asarray(self.movie.isel({FRAME: slice(first, first + size)}).values)
             for image in block:
                 yield np.ascontiguousarray(image, dtype=np.float64)
+                self._tell()
             first += size
+
+    def _tell(self) -> None:
+        """Tell of one more frame that was dealt with."""
+        self._n_read += 1
+        if self._progress is not None:
+            most = MOST_READS * len(self)
+            self._progress(min(self._n_read, most), most)
 
     def check_values(self) -> list[int]:
         """Return the frames that are constant; NaN, or nothing but constant frames, is an error."""

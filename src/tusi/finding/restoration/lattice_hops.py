@@ -79,7 +79,7 @@ def solve_without_hops(source: FrameSource, scans: list[FrameScan], **terms: Any
     source, scans
         The frames, and first guesses of where they were recorded.
     **terms
-        Noise, first prior, frames in use and effort, for `solve`.
+        Noise, first prior and frames in use, for `solve`.
     """
     solution = solve(source, scans, **terms)
     placement = check_placement(source, solution)

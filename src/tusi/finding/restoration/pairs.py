@@ -15,7 +15,6 @@ from tusi.finding.restoration.frames import FrameSource, stack_frames
 from tusi.finding.restoration.lattice_hops import solve_without_hops
 from tusi.finding.restoration.result import Restoration, finish
 from tusi.finding.restoration.scan import FrameScan, ScanModel
-from tusi.finding.restoration.solving import Effort
 from tusi.finding.restoration.stacks import displacement_of, first_prior, frame_flags, warn_of
 from tusi.finding.restoration.steady_drift import SteadyDrift, find_steady_drift
 from tusi.finding.restoration.strategies import ScanDrift
@@ -59,7 +58,7 @@ def correct_scan_pair(
     noise
         The noise of one image; `None` to estimate it from one.
     progress
-        Told of each pass through the images.
+        Told of every image that was dealt with, of the most that may be: images are read several times.
 
     Returns
     -------
@@ -101,7 +100,7 @@ def correct_scan_pair(
     (True, True)
     """
     movie = stack_frames(images)
-    source = FrameSource(movie)
+    source = FrameSource(movie, progress=progress)
     angles = _checked_angles(scan_angles, len(source))
     _check_recorded(images if not isinstance(images, xr.DataArray) else [images] * len(source), angles)
     flat = source.check_values()
@@ -121,9 +120,7 @@ def correct_scan_pair(
     used = np.ones(len(source), dtype=np.bool_)
 
     scans = [_steady_scan(model, turn, steady, number) for number, turn in enumerate(turns)]
-    solution, placement = solve_without_hops(
-        source, scans, noise=noise, prior=first_prior(drift), used=used, effort=Effort(progress=progress)
-    )
+    solution, placement = solve_without_hops(source, scans, noise=noise, prior=first_prior(drift), used=used)
     displacement = displacement_of(solution, placement, frame_flags([], used, solution), scan_angle=angles)
     grid = movie.isel(frame=0, drop=True)
     grid.attrs.pop("scan_angle", None)

@@ -8,11 +8,13 @@ from jaxtyping import Float
 
 from tusi.data import NoiseModel
 from tusi.errors import InputError
-from tusi.execution import Progress
 from tusi.finding.restoration.fitting import FrameFit, Prior, fit_frame
 from tusi.finding.restoration.frames import FrameSource
 from tusi.finding.restoration.reference import Averaging, Reference
 from tusi.finding.restoration.scan import FrameScan
+
+MOST_PASSES = 30
+"""It ends after so many passes at the latest."""
 
 FULL_STEPS = 6
 """After so many passes only half steps are made."""
@@ -28,14 +30,6 @@ SMALLEST_DEVIATION = 1e-3
 
 POOR = 2.0
 """A frame counts as poorly fitted when its misfit exceeds this many times the median of all frames."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Effort:
-    """How often the frames may be passed through, and who is told of each pass."""
-
-    most_passes: int = 30
-    progress: Progress | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -66,14 +60,13 @@ def solve(
     noise: NoiseModel,
     prior: Prior,
     used: np.ndarray,
-    effort: Effort,
 ) -> Solution:
     """Return displacements and common image from these first guesses; frames not `used` keep theirs."""
     moves = len({tuple(scan.turn.ravel().round(9)) for scan in scans}) > 1
     reference = _average(source, scans, used, noise)
     fits: list[FrameFit] = []
     converged = False
-    for number in range(effort.most_passes):
+    for number in range(MOST_PASSES):
         shares = _shares(scans, used)
         fits = [
             fit_frame(image, reference, scan=scan, prior=prior, noise=noise, share=(rest, moves))
@@ -90,8 +83,6 @@ def solve(
             scans = [_between(*pair) for pair in zip(before, scans, strict=True)]
         prior = _learned(prior, [fit for fit, use in zip(fits, used, strict=True) if use])
         reference = _average(source, scans, used, noise)
-        if effort.progress is not None:
-            effort.progress(number + 1, effort.most_passes)
         if moving < TOLERANCE:
             converged = True
             break

@@ -15,7 +15,7 @@ from tusi.finding.restoration.frames import FrameSource
 from tusi.finding.restoration.lattice_hops import Placement, solve_without_hops
 from tusi.finding.restoration.result import HOPS, Restoration, finish
 from tusi.finding.restoration.scan import FrameScan, ScanModel
-from tusi.finding.restoration.solving import Effort, Solution
+from tusi.finding.restoration.solving import Solution
 from tusi.finding.restoration.strategies import NonRigid, Rigid, ScanDrift
 
 FIRST_DEVIATION, FIRST_ROW_DEVIATION = 1.0, 0.1
@@ -50,7 +50,7 @@ def register_stack(
     noise
         The noise of one frame; `None` to estimate it from the frame in the middle.
     progress
-        Told of each pass through the frames.
+        Told of every frame that was dealt with, of the most that may be: frames are read several times.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def register_stack(
     >>> restored.displacement.coefficient[:, 0, 0].round(2).tolist()
     [0.25, -0.25]
     """
-    source = FrameSource(movie)
+    source = FrameSource(movie, progress=progress)
     if source.along_y:
         raise InputError("movie", expected="fast_axis 'x'", got="'y'", then="Transpose y and x.")
     constant = source.check_values()
@@ -105,9 +105,7 @@ def register_stack(
         )
     model = ScanModel.over(source.shape, registration.n_intervals(source.shape))
     scans = [FrameScan.at_rest(model, turn_of(0.0), shift) for shift in alignment.shift]
-    solution, placement = solve_without_hops(
-        source, scans, noise=noise, prior=first_prior(registration), used=used, effort=Effort(progress=progress)
-    )
+    solution, placement = solve_without_hops(source, scans, noise=noise, prior=first_prior(registration), used=used)
     flags = frame_flags(constant, used, solution)
     displacement = displacement_of(solution, placement, flags, scan_angle=np.zeros(len(source)))
     result = finish(solution, movie.isel(frame=0, drop=True), noise=noise, displacement=displacement)
