@@ -28,8 +28,7 @@ MIXED = 0.05
 """Least abundance of a second phase in windows that count as over an interface."""
 
 CELLS = [(1, 10), *[(n_phases, snr) for snr in (10, 100, 30, 3, 1) for n_phases in (2, 3)]]
-N_IMAGES = {10: 60, 100: 60}
-N_OTHERS = 30
+N_IMAGES, N_OTHERS = {10: 60, 100: 60}, {2: 16, 3: 20}
 
 
 def cell(n_phases, snr, n_images, *, seed=1):
@@ -92,9 +91,9 @@ def test_number_and_abundances():
         "Images of 384 x 384 pixels in irregular domains: a square crystal, beside it a hexagonal one, and third",
         "the square one with its columns in pairs, whose spots include all of the square one's. SNR: variance of",
         "the image without noise over variance of the noise. Windows of 48 x 48 pixels (six periods of the square",
-        f"crystal), every 24; {N_IMAGES[10]} images a row with SNR 10 and 100, {N_OTHERS} in the others. Truth of a",
-        "window: share of each phase, pixels weighted by the"
-        f" squared window function. Inside: all pixels of one phase. Interface: more than {MIXED:.0%} of another.",
+        f"crystal), every 24; {N_IMAGES[10]} images a row with SNR 10 and 100, else {N_OTHERS[2]} of two phases",
+        f"and {N_OTHERS[3]} of three. Truth of a window: share of each phase, pixels weighted by the squared window",
+        f"function. Inside: all pixels of one phase. Interface: more than {MIXED:.0%} of another.",
         "Intervals have 90 %; the standard error of their coverage is by image, as windows overlap and share end",
         "members. Told apart: windows over an interface that are reported as mixed or unexplained.",
         "",
@@ -104,7 +103,7 @@ def test_number_and_abundances():
     ]
     cells = {}
     for n_phases, snr in CELLS:
-        one = cells[n_phases, snr] = cell(n_phases, snr, N_IMAGES.get(snr, N_OTHERS))
+        one = cells[n_phases, snr] = cell(n_phases, snr, N_IMAGES.get(snr, N_OTHERS.get(n_phases)))
         interface = f"{one['mixed_rmse']:.3f} | {one['mixed_covered']:.3f} | {one['seen_mixed']:.3f}"
         interface = interface if n_phases > 1 else "- | - | -"
         lines.append(
