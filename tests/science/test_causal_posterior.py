@@ -13,7 +13,7 @@ from tusi.inference.spatial import AdaptiveHighPass
 
 TABLES = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables"))
 SMOOTHINGS = (0.0, 1.0, 2.0, 4.0)
-N_INDEPENDENT, N_GRAPHS = 700, 200
+N_INDEPENDENT, N_GRAPHS = 2000, 500
 KINDS = {"periodic, normal": (True, "normal"), "cut out, Student t with 3": (False, "student")}
 EVIDENCE = GaussianEvidence(detrending=AdaptiveHighPass())
 
@@ -43,7 +43,7 @@ def graph_probabilities(recipe, n_worlds, seed, size=(0.0, 0.4)):
         graph = graphs[rng.integers(len(graphs))]
         coefficients = graph * rng.uniform(*size, (4, 4)) * rng.choice([-1, 1], (4, 4))
         edge = search.find(linear_fields(coefficients, recipe, rng=rng)).edge
-        stated["connection"].append((edge + edge.T)[pairs])
+        stated["connection"].append(np.minimum(edge + edge.T, 1.0)[pairs])
         true["connection"].append((graph | graph.T)[pairs])
         stated["arrow"].append(edge[arrows])
         true["arrow"].append(graph[arrows])

@@ -19,12 +19,13 @@ MOST_VARIABLES = 14
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class FamilyEvidence:
-    """Log evidence of every variable given every possible set of direct causes.
+    """Log evidence of every variable given every possible set of direct causes, in that of having none.
 
     Attributes
     ----------
     log_evidence
-        Row j, column s: of variable j with the causes whose bits are set in s; minus infinity where j is among them.
+        Entry (k, j, s): of variable j with the causes whose bits are set in s, at the k-th strength of the prior; minus
+        infinity where j is among them.
     names
         The variables.
     n_effective
@@ -33,7 +34,7 @@ class FamilyEvidence:
         Of the variables, corrected for errors.
     """
 
-    log_evidence: Float[np.ndarray, "variable subset"]
+    log_evidence: Float[np.ndarray, "strength variable subset"]
     names: tuple[str, ...]
     n_effective: float
     correlation: Float[np.ndarray, "variable variable_"]
@@ -41,19 +42,22 @@ class FamilyEvidence:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GaussianEvidence:
-    """The evidence of a linear-Gaussian model with a normal-Wishart prior (BGe), the same for equivalent graphs.
+    """The evidence of a linear-Gaussian model with a Wishart prior (BGe), the same for equivalent graphs.
 
     Rows of an image are not independent samples: the likelihood is raised to the power n_eff/n, where n_eff is the
     smallest effective sample size of any pair of variables, so that no edge is believed on the strength of samples that
     are not there. Known errors of the values are taken off the covariance, and the samples count as much less as the
     errors make a correlation less certain. Variables are standardised first: units decide nothing.
 
+    How large effects are is not known beforehand: the strength of the prior is one of several, equally probable, and
+    the posterior over graphs averages over them.
+
     Attributes
     ----------
     detrending
         What is taken out of all variables first; the mean of each image at least.
-    prior_samples
-        Weight of the prior for the scale of the variables, in samples.
+    strengths
+        Weights that the prior may have, in samples; direct effects are about one over the root of it.
 
     References
     ----------
@@ -65,16 +69,16 @@ class GaussianEvidence:
     >>> x, noise = np.random.default_rng(0).standard_normal((2, 400))
     >>> table = CausalTable.of({"x": x, "y": x + noise}, layout=Layout.grid((20, 20)))
     >>> found = GaussianEvidence().families(table)
-    >>> bool(found.log_evidence[1, 0b01] > found.log_evidence[1, 0b00] + 50)
+    >>> bool((found.log_evidence[:, 1, 0b01] > 20).all())
     True
     """
 
     detrending: Detrending = dataclasses.field(default_factory=Centring)
-    prior_samples: float = 1.0
+    strengths: tuple[float, ...] = (1.0, 3.0, 10.0, 30.0, 100.0)
 
     def __post_init__(self) -> None:
-        if not self.prior_samples > 0:
-            raise InputError("prior_samples", expected="a positive number", got=str(self.prior_samples))
+        if not self.strengths or min(self.strengths) <= 0:
+            raise InputError("strengths", expected="positive numbers of samples", got=str(self.strengths))
 
     def families(self, table: CausalTable) -> FamilyEvidence:
         """Return the evidence of all families of a table's variables.
@@ -93,12 +97,13 @@ class GaussianEvidence:
             got = f"{table.n_variables} variables"
             raise InputError("table", expected=f"between 2 and {MOST_VARIABLES} variables", got=got)
         correlation, n_effective = self.samples(table)
-        subsets = log_evidence_of_subsets(correlation, n_effective, prior_samples=self.prior_samples)
-        everything = np.arange(len(subsets))
-        families = np.full((table.n_variables, len(subsets)), -np.inf)
-        for j in range(table.n_variables):
-            free = everything[(everything >> j) & 1 == 0]
-            families[j, free] = subsets[free | (1 << j)] - subsets[free]
+        everything = np.arange(1 << table.n_variables)
+        families = np.full((len(self.strengths), table.n_variables, len(everything)), -np.inf)
+        for k, strength in enumerate(self.strengths):
+            subsets = log_evidence_of_subsets(correlation, n_effective, strength=strength)
+            for j in range(table.n_variables):
+                free = everything[(everything >> j) & 1 == 0]
+                families[k, j, free] = subsets[free | (1 << j)] - subsets[free] - subsets[1 << j]
         return FamilyEvidence(
             log_evidence=families, names=table.names, n_effective=n_effective, correlation=correlation
         )
@@ -141,19 +146,20 @@ class GaussianEvidence:
 
 
 def log_evidence_of_subsets(
-    correlation: Float[np.ndarray, "variable variable_"], n_samples: float, *, prior_samples: float = 1.0
+    correlation: Float[np.ndarray, "variable variable_"], n_samples: float, *, strength: float = 1.0
 ) -> Float[np.ndarray, " subset"]:
     """Return the log evidence of every set of variables, all of them connected freely.
 
-    The evidence of variable j with causes s is that of s and j together less that of s.
+    The evidence of variable j with causes s is that of s and j together less that of s. Prior: the inverse covariance
+    of the variables follows a Wishart law about the unit matrix.
 
     Parameters
     ----------
     correlation
-        Of the variables.
+        Of the variables, which have mean zero.
     n_samples
         Independent samples; need not be whole.
-    prior_samples
+    strength
         Weight of the prior, in samples.
 
     Returns
@@ -163,7 +169,7 @@ def log_evidence_of_subsets(
 
     References
     ----------
-    J. Kuipers, G. Moffa, D. Heckerman, Ann. Statist. 42, 1689 (2014), equation 15.
+    J. Kuipers, G. Moffa, D. Heckerman, Ann. Statist. 42, 1689 (2014), equation 15, with known mean.
 
     Examples
     --------
@@ -172,21 +178,18 @@ def log_evidence_of_subsets(
     True
     """
     n_variables = len(correlation)
-    freedom = n_variables + prior_samples + 1.0
-    scale = prior_samples * (freedom - n_variables - 1.0) / (prior_samples + 1.0)
-    scatter = scale * np.eye(n_variables) + n_samples * correlation
+    scatter = strength * np.eye(n_variables) + n_samples * correlation
     out = np.zeros(1 << n_variables)
     for subset in range(1, 1 << n_variables):
         own = [k for k in range(n_variables) if subset >> k & 1]
         size = len(own)
-        before = freedom - n_variables + size
+        before = strength + 1.0 + size
         after = n_samples + before
         out[subset] = (
             -0.5 * size * n_samples * np.log(np.pi)
-            + 0.5 * size * np.log(prior_samples / (n_samples + prior_samples))
             + multigammaln(after / 2, size)
             - multigammaln(before / 2, size)
-            + 0.5 * before * size * np.log(scale)
+            + 0.5 * before * size * np.log(strength)
             - 0.5 * after * np.linalg.slogdet(scatter[np.ix_(own, own)])[1]
         )
     return out

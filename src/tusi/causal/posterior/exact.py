@@ -87,8 +87,8 @@ class ExactPosterior:
     >>> collider = np.array([[0, 0, 0.6], [0, 0, 0.6], [0, 0, 0]])
     >>> table = linear_fields(collider, FieldRecipe(shape=(24, 24)), rng=np.random.default_rng(1))
     >>> found = ExactPosterior().find(table)
-    >>> (found.edge > 0.8).astype(int).tolist()
-    [[0, 0, 1], [0, 0, 1], [0, 0, 0]]
+    >>> (found.graph.connected > 0.9).astype(int).tolist()
+    [[0, 0, 1], [0, 0, 1], [1, 1, 0]]
     """
 
     evidence: GaussianEvidence = dataclasses.field(default_factory=GaussianEvidence)
@@ -115,15 +115,15 @@ class ExactPosterior:
         """
         families = self.evidence.families(table)
         weight = families.log_evidence + self._prior(table.names, knowledge or Knowledge())
+        if table.n_variables <= MOST_NODES:
+            return _listed(weight, families)
+        edges, totals = zip(*(edge_probabilities(one) for one in weight), strict=True)
+        share = _shares(np.array(totals))
         unknown = np.full((table.n_variables, table.n_variables), np.nan)
-        if table.n_variables > MOST_NODES:
-            edge, total = edge_probabilities(weight)
-            _some_graph(total)
-            return GraphPosterior(
-                names=table.names, edge=edge, n_effective=families.n_effective, likeliest=None, probability=None,
-                effect=unknown, effect_error=unknown,
-            )  # fmt: skip
-        return _listed(weight, families)
+        return GraphPosterior(
+            names=table.names, edge=np.tensordot(share, np.array(edges), axes=1), n_effective=families.n_effective,
+            likeliest=None, probability=None, effect=unknown, effect_error=unknown,
+        )  # fmt: skip
 
     def _prior(self, names: tuple[str, ...], knowledge: Knowledge) -> Float[np.ndarray, "variable subset"]:
         """Return the log prior of each family: what is not allowed has none."""
@@ -140,13 +140,11 @@ class ExactPosterior:
 
 def _listed(weight: np.ndarray, families: FamilyEvidence) -> GraphPosterior:
     """Return the posterior from the list of all graphs."""
-    n_variables = len(weight)
+    n_variables = weight.shape[1]
     graphs = acyclic_graphs(n_variables)
     causes = (graphs * (1 << np.arange(n_variables))[None, :, None]).sum(axis=1)
-    log_weight = weight[np.arange(n_variables), causes].sum(axis=1)
-    _some_graph(log_weight.max())
-    probability = np.exp(log_weight - log_weight.max())
-    probability /= probability.sum()
+    log_weight = weight[:, np.arange(n_variables), causes].sum(axis=2)
+    probability = _shares(np.logaddexp.reduce(log_weight, axis=0))
     edge = np.tensordot(probability, graphs, axes=1)
     effect, error = _mean_effects(graphs, probability, causes, families)
     order = np.argsort(-probability, kind="stable")[:MOST_LISTED]
@@ -182,9 +180,12 @@ def _mean_effects(
     return mean, np.sqrt(np.maximum(square - mean**2, 0.0))
 
 
-def _some_graph(log_weight: float) -> None:
-    if not np.isfinite(log_weight):
+def _shares(log_weight: Float[np.ndarray, " case"]) -> Float[np.ndarray, " case"]:
+    """Return weights that add up to one."""
+    if not np.isfinite(log_weight.max()):
         raise InputError(
             "knowledge", expected="constraints that some acyclic graph fulfils", got="none",
             then="Look for required edges that make a circle.",
         )  # fmt: skip
+    weight = np.exp(log_weight - log_weight.max())
+    return weight / weight.sum()
