@@ -166,11 +166,16 @@ def _frames(restored: RestoredImage, restoration: Restoration) -> Markup:
             fixed(float(x), 2),
             fixed(float(displacement.dose[frame]), 2),
             fixed(float(displacement.reduced_chi_square[frame]), 2),
+            fixed(float(displacement.hop_probability[frame]), 2),
             "left out: " + ", ".join(reasons) if reasons else "used",
         ]
         rows.append(element("tr", *(element("td", cell) for cell in cells)))
-    head = ("frame", "scan angle", "y, px", "x, px", "dose", "reduced χ²", "")
-    return table(head, rows, caption="Mean displacement, and dose relative to the others.")
+    head = ("frame", "scan angle", "y, px", "x, px", "dose", "reduced χ²", "hop", "")
+    caption = (
+        "Mean displacement, dose relative to the others, and the probability that the frame lies a lattice vector away "
+        "from where it belongs."
+    )
+    return table(head, rows, caption=caption)
 
 
 def _rows(jitter: RowJitter) -> Markup:
