@@ -21,8 +21,8 @@ ROWS_PER_TERM = 8
 NOTHING = 1e-9
 """Share of a variable's largest value below which what is left of it is rounding."""
 
-DYNAMIC_RANGE = 1e-3
-"""Power, in that of the strongest wave, below which waves are not raised: leakage at borders has about 5e-4."""
+DYNAMIC_RANGE = 1e-4
+"""Power, in that of the strongest wave, below which waves are not raised: leakage at borders has a few times more."""
 
 ABOVE_FLOOR = 10.0
 """Power, in that of the weakest waves, below which waves are not raised: they may be noise."""
@@ -282,7 +282,7 @@ def _evened(value: np.ndarray, cell: np.ndarray, cut: float) -> tuple[np.ndarray
     out = fft.idctn(waves * gain[:, :, None], axes=(0, 1), norm="ortho")
     correlated = power.size * (power**2).sum() / power.sum() ** 2
     border = np.ceil(BORDER * np.sqrt(correlated / (2 * np.pi))) if correlated > UNCORRELATED else 0
-    border = min(border, min(shape) // 8)
+    border = min(border, min(shape) // 6)
     inside = np.minimum(cell, np.array(shape) - 1 - cell).min(axis=1) >= border
     return out[cell[:, 0], cell[:, 1]], inside, float((gain**2).mean())
 
