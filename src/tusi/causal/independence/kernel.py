@@ -29,7 +29,7 @@ class KernelIndependence(IndependenceTest):
     x and y are regressed on smooth functions of the given variables; the residuals, as normal scores, are turned into
     random Fourier features of a Gaussian kernel, and the sum of the squared correlations between the features of both
     is compared with that of surrogates, which have the same spatial structure. Costs grow linearly with the rows. Given
-    variables are assumed to act additively.
+    variables are assumed to act additively. A variable that detrending makes constant depends on nothing.
 
     Attributes
     ----------

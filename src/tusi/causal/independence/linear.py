@@ -33,8 +33,9 @@ class PartialCorrelation(IndependenceTest):
     Attributes
     ----------
     detrending
-        What is taken out of all variables first; the mean of each image at least. `Centring(within=False)` compares
-        images too.
+        What is taken out of all variables first: the mean of each image (`Centring(within=False)` compares images too),
+        or, where thickness, tilt or contamination may act on everything, `AdaptiveHighPass()`, which also makes most of
+        smooth fields.
 
     References
     ----------
@@ -69,7 +70,7 @@ class _Residual:
 class _PreparedCorrelation(PreparedTest):
     def __init__(self, table: CausalTable, detrended: Detrended) -> None:
         self.names = table.names
-        self._between = {k for k in range(table.n_variables) if _constant(detrended.value[:, k], table.value[:, k])}
+        self._between = set(np.flatnonzero(~detrended.value.any(axis=0)).tolist())
         scale = detrended.value.std(axis=0)
         scale[list(self._between)] = 1.0
         self._value = detrended.value / scale
@@ -77,7 +78,7 @@ class _PreparedCorrelation(PreparedTest):
         self._error = _believable(_mean_error(table, detrended) / np.outer(scale, scale), self._covariance)
         self._means = np.stack([np.bincount(table.image, weights=column) for column in table.value.T], axis=1)
         self._means /= np.bincount(table.image)[:, None]
-        self._most = len(table) - detrended.freedom
+        self._most = len(self._value) * max(1 - detrended.freedom / len(table), 0.0)
         self._lags = PairLags(detrended.layout)
         self._residual = lru_cache(N_KEPT)(self._regressed)
 
@@ -131,11 +132,6 @@ class _PreparedCorrelation(PreparedTest):
         return Independence(
             p_value=_p_value(correlation, size - 2 - len(given)), estimate=correlation, n_effective=size
         )
-
-
-def _constant(left: np.ndarray, value: np.ndarray) -> bool:
-    """Return whether detrending leaves nothing of a variable."""
-    return bool(left.std() <= 1e-9 * np.abs(value).max(initial=0.0))
 
 
 def _mean_error(table: CausalTable, detrended: Detrended) -> np.ndarray:

@@ -105,6 +105,7 @@ class Centring(Detrending):
         """Return the values about their mean."""
         centring = "image" if self.within else "common"
         out = np.stack([centred(column, layout=layout, centring=centring) for column in value.T], axis=1)
+        out[:, out.std(axis=0) <= NOTHING * np.abs(value).max(axis=0)] = 0.0
         freedom = layout.n_images - 1 if self.within else 0
         return Detrended(
             value=out, layout=layout, kept=np.arange(len(layout)), freedom=freedom, noise_gain=(1.0,) * layout.n_images
