@@ -71,10 +71,10 @@ def lint_table(table: CausalTable) -> tuple[Finding, ...]:
     """Look for what would make causal conclusions from a table wrong.
 
     Exact dependences: a variable that the others, their logarithms or their squares explain to one part in a million.
-    Shared denominators: x and y are correlated, both fall with a third variable c, and x c and y c know nothing of c or
-    of each other. Ties: values that repeat. Slow fields: most variance in waves longer than half the image, as thickness,
-    tilt and drift make it. Few effective samples: pairs whose correlation rests on fewer than forty. Noise: known errors
-    make up half of the variance. Variables that only differ between images are named too.
+    Shared denominators: x and y are correlated, both go with one over a third variable c, and x c and y c know nothing
+    of c or of each other. Ties: values that repeat. Slow fields: most variance in waves longer than half the image, as
+    thickness, tilt and drift make it. Few effective samples: pairs whose correlation rests on fewer than forty. Noise:
+    known errors make up half of the variance. Variables that only differ between images are named too.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def _between(table: CausalTable, name: str) -> Finding:
         names=(name,),
         measure=float(table.n_images),
         text=f"{name} is the same everywhere in an image: it has {table.n_images} samples, one an image.",
-        advice="Its effects are compared between images, with as many degrees of freedom as there are images, less two.",
+        advice="Its effects are compared between images: degrees of freedom are images less two.",
     )
 
 
@@ -214,8 +214,8 @@ def _ties(table: CausalTable) -> list[Finding]:
                     names=(name,),
                     measure=float(share),
                     text=f"{100 * share:.0f} % of the values of {name} occur more than once.",
-                    advice="Counts and rounded values are not continuous: methods that read a direction off the shape of "
-                    "a distribution do not apply to it.",
+                    advice="Counts and rounded values are not continuous: methods that read a direction off the shape "
+                    "of a distribution do not apply to it.",
                 )
             )
     return found
@@ -311,7 +311,7 @@ def _few(table: CausalTable) -> list[Finding]:
             names=(first, second),
             measure=float(size),
             text=f"The {len(table)} rows of {first} and {second} are worth {size:.0f} independent ones{more}.",
-            advice="More or larger images, or long waves taken out, would help; more atoms in the same field would not.",
+            advice="More images, larger ones, or long waves taken out would help; more atoms of the same field would not.",
         )
     ]
 
