@@ -311,7 +311,7 @@ def _few(table: CausalTable) -> list[Finding]:
             names=(first, second),
             measure=float(size),
             text=f"The {len(table)} rows of {first} and {second} are worth {size:.0f} independent ones{more}.",
-            advice="More images, larger ones, or long waves taken out would help; more atoms of the same field would not.",
+            advice="More or larger images would help, or long waves taken out; more atoms of one field would not.",
         )
     ]
 
