@@ -123,6 +123,13 @@ def test_knowledge_spreads_around_a_triangle():
     assert np.argwhere(found.directed).tolist() == [[0, 3], [1, 2], [2, 3]]
 
 
+def test_a_chain_of_required_pairs_orders_its_ends_against_the_data():
+    test = Listed(("a", "b", "c", "d"), {(2, 3, ()): 0.5, (1, 3, ()): 0.5})
+    assert PC().search(test).directed[2, 0]
+    found = PC().search(test, knowledge=Knowledge(required=(("a", "b"), ("b", "c"))))
+    assert found.directed[0, 2]
+
+
 def test_a_cycle_of_required_pairs_is_refused():
     test = Oracle(arrow=np.zeros((3, 3), dtype=bool)).of_names(("x", "y", "z"))
     known = Knowledge(required=(("x", "y"), ("y", "z"), ("z", "x")))
@@ -143,6 +150,29 @@ def test_contradictions_leave_edges_without_direction_and_are_told():
     assert PC(colliders="largest p-value").search(equal).directed.sum() == 2
     close = Listed(("a", "b", "c"), {(0, 2, ()): 0.5, (0, 2, (1,)): 0.02})
     assert PC().search(close).directed.sum() == 2
+
+
+def test_what_follows_both_ways_is_contested():
+    adjacent, chain = np.zeros((4, 4), dtype=bool), np.zeros((4, 4, 4), dtype=bool)
+    for i, j in ((0, 1), (1, 2), (2, 3)):
+        adjacent[i, j] = adjacent[j, i] = True
+    for x, z, y in ((0, 1, 2), (1, 2, 3)):
+        chain[x, z, y] = chain[y, z, x] = True
+    allowed = adjacent.copy()
+    allowed[1, 0] = allowed[2, 3] = False
+    nothing = np.zeros_like(chain)
+    found = orient(adjacent, Triples(collider=nothing, chain=chain, unclear=nothing), allowed=allowed)
+    assert np.argwhere(found.directed).tolist() == [[0, 1], [3, 2]]
+    assert np.argwhere(found.contested).tolist() == [[1, 2], [2, 1]]
+
+
+def test_sets_of_variables_that_are_no_neighbours_are_tried_where_they_may_separate():
+    arrow = np.zeros((7, 7), dtype=bool)
+    for cause, effect in ((2, 1), (4, 0), (3, 2), (3, 4), (5, 0), (5, 2), (6, 1), (6, 4)):
+        arrow[cause, effect] = True  # x <-> a <- b -> c <-> y, a -> y, c -> x
+    found = FCI().search(Oracle(arrow=arrow).of_names(("x", "y", "a", "b", "c")))
+    assert found.mark[0, 1] == 0
+    assert found.evidence.separating_set("x", "y") == ("a", "b", "c")
 
 
 def test_edges_on_a_cycle_lose_their_direction():
