@@ -25,9 +25,11 @@ def _print_result(file: Path) -> None:
     from tusi.cli.analyze import print_summary  # noqa: PLC0415
     from tusi.cli.inversions import print_inversion  # noqa: PLC0415
     from tusi.cli.phase_diagram import print_diagram  # noqa: PLC0415
+    from tusi.cli.unmix import summary_of  # noqa: PLC0415
     from tusi.data import storage  # noqa: PLC0415
     from tusi.generative.prediction import PhaseDiagram  # noqa: PLC0415
     from tusi.report.phase_diagram import transitions_of  # noqa: PLC0415
+    from tusi.structure.unmixing import ImageUnmixing  # noqa: PLC0415
     from tusi.study import Analysis, Inversion  # noqa: PLC0415
     from tusi.study.files import CLASSES  # noqa: PLC0415
 
@@ -39,6 +41,10 @@ def _print_result(file: Path) -> None:
         print_inversion(result)
     elif isinstance(result, PhaseDiagram):
         print_diagram(result, transitions_of(result))
+        return
+    elif isinstance(result, ImageUnmixing):
+        for line in summary_of(result)["says"]:
+            output().print(line, markup=False, soft_wrap=True)
         return
     else:
         output().print(type(result).__name__, markup=False)

@@ -5,6 +5,7 @@ from tusi.report.inversion_sections import coupling_rows
 from tusi.report.page import render_report, write_report
 from tusi.report.phase_diagram import render_phase_diagram_report, write_phase_diagram_report
 from tusi.report.references import citation, inversion_citation, phase_diagram_citation
+from tusi.report.restoration import write_restoration_report
 from tusi.report.summary import summary_rows
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "write_inversion_report",
     "write_phase_diagram_report",
     "write_report",
+    "write_restoration_report",
 ]

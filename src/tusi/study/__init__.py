@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tusi.study.options import AnalysisOptions
     from tusi.study.pipeline import analyze
     from tusi.study.regions import Region
+    from tusi.study.restoration import RestorationOptions, RestoredImage, restore, write_restored
+    from tusi.study.symmetry import SymmetryMap, symmetry_of
 
 _HOMES = {
     "Analysis": "analysis",
@@ -26,6 +28,9 @@ _HOMES = {
     "InversionOptions": "inversion",
     "Provenance": "analysis",
     "Region": "regions",
+    "RestorationOptions": "restoration",
+    "RestoredImage": "restoration",
+    "SymmetryMap": "symmetry",
     "ArrayLayout": "inversion",
     "analyze": "pipeline",
     "couplings_of": "couplings",
@@ -33,7 +38,10 @@ _HOMES = {
     "load": "files",
     "load_inversion": "inversion_run",
     "read_observations": "arrangements",
+    "restore": "restoration",
     "save": "files",
+    "symmetry_of": "symmetry",
+    "write_restored": "restoration",
 }
 
 __all__ = [
@@ -47,13 +55,19 @@ __all__ = [
     "InversionOptions",
     "Provenance",
     "Region",
+    "RestorationOptions",
+    "RestoredImage",
+    "SymmetryMap",
     "analyze",
     "couplings_of",
     "invert",
     "load",
     "load_inversion",
     "read_observations",
+    "restore",
     "save",
+    "symmetry_of",
+    "write_restored",
 ]
 
 __getattr__, __dir__ = load_on_use(__name__, _HOMES)
