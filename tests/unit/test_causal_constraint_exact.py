@@ -12,7 +12,7 @@ from tusi.causal.independence import Independence, Oracle, PreparedTest
 from tusi.datasets.causal_graphs import random_acyclic_graph
 
 NAMES = tuple("abcdefghij")
-CHUNK = 20_000
+CHUNK = 50_000
 
 
 class Answers(PreparedTest):
@@ -46,18 +46,22 @@ def grown(inside, step):
         inside = more
 
 
-def separated(arrow, x, y, given):
-    """Whether x and y are d-separated in each of many acyclic graphs."""
+def separated(graphs, x, y, given):
+    """Whether x and y are m-separated in each of many ancestral graphs: by separation in their augmented graphs."""
+    arrow, both, line = graphs
     start = np.zeros(arrow.shape[:2], dtype=bool)
     start[:, [x, y, *given]] = True
-    ancestors = grown(start, arrow.transpose(0, 2, 1))
-    kept = arrow & ancestors[:, :, None] & ancestors[:, None, :]
-    married = np.matmul(kept.astype(np.float32), kept.transpose(0, 2, 1).astype(np.float32)) > 0
-    moral = kept | kept.transpose(0, 2, 1) | married
-    moral[:, list(given)] = moral[:, :, list(given)] = False
+    anterior = grown(start, (arrow | line).transpose(0, 2, 1))
+    kept = anterior[:, :, None] & anterior[:, None, :]
+    arrow, both, line = arrow & kept, both & kept, line & kept
+    collides = (arrow | both).astype(np.float32)
+    district = (closure(both) | np.eye(arrow.shape[1], dtype=bool)).astype(np.float32)
+    by_colliders = np.matmul(np.matmul(collides, district), collides.transpose(0, 2, 1)) > 0
+    augmented = arrow | arrow.transpose(0, 2, 1) | both | line | by_colliders
+    augmented[:, list(given)] = augmented[:, :, list(given)] = False
     start[:] = False
     start[:, x] = True
-    return ~grown(start, moral)[:, y]
+    return ~grown(start, augmented)[:, y]
 
 
 def closure(arrow):
@@ -91,25 +95,16 @@ def is_ancestral(arrow, both, line):
     return ~cyclic & ~almost & ~pointed
 
 
-def answers_of(arrow, both, line):
-    """Answers of each graph: a hidden cause for every <->, a selected effect for every undirected edge."""
-    n_nodes = arrow.shape[1]
-    pairs = list(itertools.combinations(range(n_nodes), 2))
-    selected = [n_nodes + len(pairs) + k for k in range(len(pairs))] if line.any() else []
-    wide = np.zeros((len(arrow), *[n_nodes + len(pairs) + len(selected)] * 2), dtype=bool)
-    wide[:, :n_nodes, :n_nodes] = arrow
-    for place, (i, j) in enumerate(pairs):
-        wide[:, n_nodes + place, i] = wide[:, n_nodes + place, j] = both[:, i, j]
-        if selected:
-            wide[:, i, selected[place]] = wide[:, j, selected[place]] = line[:, i, j]
-    return np.stack([separated(wide, x, y, (*given, *selected)) for x, y, given in questions_about(n_nodes)], axis=1)
+def answers_of(graphs):
+    """Answers of each graph to all questions."""
+    return np.stack([separated(graphs, *question) for question in questions_about(graphs[0].shape[1])], axis=1)
 
 
 def worlds_of_acyclic_graphs(n_nodes):
     """All acyclic graphs, the answers that each implies, and which of them share their answers."""
-    arrow, _, _ = matrices(n_nodes, 3, is_ancestral)
-    answers = answers_of(arrow, *np.zeros((2, *arrow.shape), dtype=bool))
-    return arrow, answers, np.unique(answers, axis=0, return_inverse=True)[1].reshape(-1)
+    graphs = matrices(n_nodes, 3, is_ancestral)
+    answers = answers_of(graphs)
+    return graphs[0], answers, np.unique(answers, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def ancestral_classes(n_nodes, *, selection):
@@ -117,7 +112,7 @@ def ancestral_classes(n_nodes, *, selection):
     arrow, both, line = matrices(n_nodes, 5 if selection else 4, is_ancestral)
     mark = np.where(arrow | both, Mark.ARROW, Mark.NONE) + np.where(arrow.transpose(0, 2, 1) | line, Mark.TAIL, 0)
     chunks = [slice(k, k + CHUNK) for k in range(0, len(arrow), CHUNK)]
-    answers = np.concatenate([answers_of(arrow[k], both[k], line[k]) for k in chunks])
+    answers = np.concatenate([answers_of((arrow[k], both[k], line[k])) for k in chunks])
     separable = np.zeros(mark.shape, dtype=bool)
     for place, (x, y, _) in enumerate(questions_about(n_nodes)):
         separable[:, x, y] |= answers[:, place]
