@@ -28,6 +28,11 @@ BREAKS = {
         "import tusi.structure.modes\n",
         "tusi.structure.neighbourhoods is not allowed to import tusi.structure.modes",
     ),
+    "a test that knows searches": (
+        "causal/independence/wrong.py",
+        "import tusi.causal.posterior\n",
+        "tusi.causal.independence is not allowed to import tusi.causal.posterior",
+    ),
     "drawing in the data": ("data/wrong.py", "import matplotlib\n", "tusi.data is not allowed to import matplotlib"),
     "copyleft in the core": ("finding/wrong.py", "import rsciio\n", "tusi.finding is not allowed to import rsciio"),
 }
