@@ -27,8 +27,8 @@ DYNAMIC_RANGE = 1e-4
 ABOVE_FLOOR = 10.0
 """Power, in that of the weakest waves, below which waves are not raised: they may be noise."""
 
-FULLNESS = 0.8
-"""Share of an image's raster that must hold rows before its waves are evened out."""
+FULLNESS = 0.98
+"""Share of an image's raster that must hold rows before its waves are evened out: gaps leak more than borders do."""
 
 UNCORRELATED = 2.0
 """Correlated cells to a sample below which borders need no care."""
@@ -180,7 +180,7 @@ class AdaptiveHighPass(Detrending):
     spectrum of all variables, every wave counts alike that stands above the border's leakage, and well above the
     weakest waves, which may be noise. This is generalised least squares, and what is left of a hidden smooth field
     counts as little as its few waves. Rows near a border go (one and a half widths of the fields' smoothing). Images
-    that fill less than four fifths of their raster, such as scattered atoms, are only high-passed.
+    with more than a few gaps in their raster, such as scattered atoms, are only high-passed.
 
     Attributes
     ----------
