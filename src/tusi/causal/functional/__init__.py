@@ -1,0 +1,13 @@
+"""Causes from the shape of distributions: linear models with non-Gaussian disturbances, cycles, scores of pairs."""
+
+from tusi.lazy import load_on_use
+
+_HOMES = {
+    "DirectLingam": "lingam",
+    "LinearNonGaussianModel": "lingam",
+    "gaussianity": "normality",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__, __dir__ = load_on_use(__name__, _HOMES)

@@ -1,0 +1,111 @@
+"""A table made ready for searches by shape: one linear map for all variables, unit variance, errors in these units."""
+
+import dataclasses
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy import linalg
+
+from tusi.causal.table import CausalTable
+from tusi.errors import InputError
+from tusi.inference.spatial import Detrending, Layout, PairLags
+
+LEAST_RELIABILITY = 0.05
+"""Share of any combination's variance that is taken as real at least, whatever the errors are said to be."""
+
+N_BLOCKS = 25
+"""Blocks of all images that are left out one after another to see how sure a number is."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Sample:
+    """Detrended variables in standard deviations.
+
+    Attributes
+    ----------
+    value
+        One row per variable: mean zero, variance one.
+    error
+        Mean covariance of the measurement errors.
+    scale
+        Standard deviation of each variable after detrending, in its unit.
+    layout
+        Where the values lie.
+    """
+
+    value: Float[np.ndarray, "variable row"]
+    error: Float[np.ndarray, "variable variable"]
+    scale: Float[np.ndarray, " variable"]
+    layout: Layout
+
+    @classmethod
+    def of(cls, table: CausalTable, detrending: Detrending) -> "Sample":
+        """Return the sample of a table.
+
+        Parameters
+        ----------
+        table
+            At least two variables that vary within the images.
+        detrending
+            The linear map that is applied first.
+        """
+        if table.n_variables < 2:
+            raise InputError("table", expected="at least two variables", got=", ".join(table.names))
+        left = detrending(table.value, table.layout)
+        scale = left.value.std(axis=0)
+        flat = scale <= 1e-9 * np.abs(table.value).max(axis=0, initial=0.0)
+        if flat.any():
+            raise InputError(
+                "table", expected="variables that vary within the images",
+                got=f"constant {', '.join(name for name, one in zip(table.names, flat, strict=True) if one)}",
+                then="Leave them out, or choose `Centring(within=False)` to compare images.",
+            )  # fmt: skip
+        value = np.ascontiguousarray((left.value / scale).T)
+        image = left.layout.image
+        own = [table.error_covariance[left.kept[image == k]].mean(axis=0) for k in range(left.layout.n_images)]
+        error = np.tensordot(np.bincount(image) / len(image) * left.noise_gain, own, axes=1) / np.outer(scale, scale)
+        covariance = value @ value.T / value.shape[1]
+        if np.linalg.eigvalsh(covariance)[0] < 1e-10:
+            raise InputError(
+                "table", expected="variables of which none follows from the others", got="one that does",
+                then="Leave it out; `causal.lint` names such columns.",
+            )  # fmt: skip
+        return cls(value=value, error=_believable(error, covariance), scale=scale, layout=left.layout)
+
+    @cached_property
+    def lags(self) -> PairLags:
+        """Pairs of rows by lag."""
+        return PairLags(self.layout)
+
+    @cached_property
+    def covariance(self) -> Float[np.ndarray, "variable variable"]:
+        """Covariance of the values as measured."""
+        return self.value @ self.value.T / self.value.shape[1]
+
+    @cached_property
+    def block(self) -> Int[np.ndarray, " row"]:
+        """Number of the block in which each row lies: bands of equal number along y, each cut along x."""
+        layout = self.layout
+        side = max(int(np.ceil(np.sqrt(N_BLOCKS / layout.n_images))), 2)
+        out = np.empty(len(layout), dtype=np.int64)
+        for image in range(layout.n_images):
+            rows = layout.rows(image)
+            bands = np.array_split(rows[np.lexsort(layout.cell[rows].T[::-1])], side)
+            for number, band in enumerate(bands):
+                for place, part in enumerate(
+                    np.array_split(band[np.argsort(layout.cell[band, 1], kind="stable")], side)
+                ):
+                    out[part] = (image * side + number) * side + place
+        return out
+
+
+def _believable(error: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return a covariance of errors that leaves something real of every combination of the variables."""
+    if not error.any():
+        return error
+    share, vectors = linalg.eigh(error, covariance)
+    if share[-1] <= 1 - LEAST_RELIABILITY:
+        return error
+    basis = covariance @ vectors
+    return (basis * np.minimum(share, 1 - LEAST_RELIABILITY)) @ basis.T
