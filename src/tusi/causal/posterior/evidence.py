@@ -13,6 +13,10 @@ from tusi.inference.spatial import Centring, Detrending, PairLags
 LEAST_RELIABILITY = 0.05
 """Share of a variable's variance that is taken as real at least, whatever its errors are said to be."""
 
+ALIKE = 2.0
+"""Pairs whose effective sample sizes are within this factor of the smallest count as equally smooth: the smallest of
+several estimates of one number is too small."""
+
 MOST_VARIABLES = 14
 """Variables up to which all families are listed."""
 
@@ -44,9 +48,9 @@ class FamilyEvidence:
 class GaussianEvidence:
     """The evidence of a linear-Gaussian model with a Wishart prior (BGe), the same for equivalent graphs.
 
-    Rows of an image are not independent samples: the likelihood is raised to the power n_eff/n, where n_eff is the
-    smallest effective sample size of any pair of variables, so that no edge is believed on the strength of samples that
-    are not there. Known errors of the values are taken off the covariance, and the samples count as much less as the
+    Rows of an image are not independent samples: the likelihood is raised to the power n_eff/n, where n_eff is that of
+    the smoothest pairs of variables (the harmonic mean of all within twice the smallest), so that no edge is believed on
+    the strength of samples that are not there. Known errors of the values are taken off the covariance, and the samples count as much less as the
     errors make a correlation less certain. Variables are standardised first: units decide nothing.
 
     How large effects are is not known beforehand: the strength of the prior is one of several, equally probable, and
@@ -137,12 +141,16 @@ class GaussianEvidence:
         correlation = _nearest_correlation(covariance / np.sqrt(np.outer(reliable, reliable)))
         lags = PairLags(layout)
         sums = [lags.sums(column) for column in value.T]
-        sizes = [
-            (1 + len(value) ** 2 / lags.variance_of_products(sums[i], sums[j])) * reliable[i] * reliable[j]
-            for i in range(len(sums))
-            for j in range(i)
-        ]
-        return correlation, float(np.clip(min(sizes), 2.0, max(len(value) - detrended.freedom, 2.0)))
+        sizes = np.array(
+            [
+                (1 + len(value) ** 2 / lags.variance_of_products(sums[i], sums[j])) * reliable[i] * reliable[j]
+                for i in range(len(sums))
+                for j in range(i)
+            ]
+        )
+        smoothest = sizes[sizes <= ALIKE * sizes.min()]
+        most = max(len(value) - detrended.freedom, 2.0)
+        return correlation, float(np.clip(1 / np.mean(1 / smoothest), 2.0, most))
 
 
 def log_evidence_of_subsets(
