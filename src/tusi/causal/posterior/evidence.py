@@ -49,9 +49,10 @@ class GaussianEvidence:
     """The evidence of a linear-Gaussian model with a Wishart prior (BGe), the same for equivalent graphs.
 
     Rows of an image are not independent samples: the likelihood is raised to the power n_eff/n, where n_eff is that of
-    the smoothest pairs of variables (the harmonic mean of all within twice the smallest), so that no edge is believed on
-    the strength of samples that are not there. Known errors of the values are taken off the covariance, and the samples count as much less as the
-    errors make a correlation less certain. Variables are standardised first: units decide nothing.
+    the smoothest pairs of variables (the harmonic mean of all within twice the smallest), so that no edge is believed
+    on the strength of samples that are not there. Known errors of the values are taken off the covariance, and the
+    samples count as much less as the errors make a correlation less certain. Variables are standardised first: units
+    decide nothing.
 
     How large effects are is not known beforehand: the strength of the prior is one of several, equally probable, and
     the posterior over graphs averages over them.
