@@ -78,7 +78,7 @@ def main() -> int:
         "science",
         "-n",
         options.workers,
-        "tests/science",
+        "tests",
         "-k",
         options.only,
     ]
