@@ -3,8 +3,11 @@
 from tusi.lazy import load_on_use
 
 _HOMES = {
+    "CyclicLing": "cyclic",
+    "CyclicModels": "cyclic",
     "DirectLingam": "lingam",
     "LinearNonGaussianModel": "lingam",
+    "StableModel": "cyclic",
     "gaussianity": "normality",
 }
 
