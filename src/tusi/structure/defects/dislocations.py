@@ -4,14 +4,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import Delaunay, cKDTree
 
+from tusi.structure.defects.cores import OUTER, fit_core
 from tusi.structure.defects.frame import CrystalFrame
 from tusi.structure.defects.table import Defect, DefectKind
 
-CORE_ERROR = 0.32
-"""What the core's discreteness adds to its position's standard error along each axis, in lattice constants.
+CORE_ERROR, NODE_ERROR = 0.06, 0.32
+"""What is added to the standard error of a core's position along each axis, in lattice constants: where the elastic
+field was fitted, and where only the node of the wave is known.
 
-Measured: on simulated edge dislocations with cores anywhere in the cell and Poisson ratios from .1 to .4, the node of
-the wave lies this far from the centre of the elastic field.
+Measured on simulated edge dislocations with cores anywhere in the cell and Poisson ratios from .1 to .4. The node is
+that far off because the strain of the rest of the crystal moves it.
 """
 
 CANCEL, PAIR = 2.0, 1.6
@@ -30,7 +32,8 @@ def find_dislocations(frame: CrystalFrame, *, scatter: float, domain: int = 0) -
 
     Around every triangle of neighbouring atoms the wrapped phase steps of each wave are summed: the sum is a whole
     number of turns, and not zero where the wave has a node. Nodes of both waves near each other make one Burgers
-    vector. Its probability is that of a circuit around it on which noise turns no phase step over.
+    vector; its place is that of the elastic field around it. Its probability is that of a circuit around it on which
+    noise turns no phase step over.
 
     Parameters
     ----------
@@ -43,22 +46,29 @@ def find_dislocations(frame: CrystalFrame, *, scatter: float, domain: int = 0) -
     """
     if len(frame.atom) < 4:
         return []
-    nodes = [_nodes(frame, wave, scatter) for wave in (0, 1)]
-    pairs = _paired(*nodes, reach=PAIR * frame.spacing)
+    pairs = _paired(*(_nodes(frame, wave, scatter) for wave in (0, 1)), reach=PAIR * frame.spacing)
+    nodes = [[(wave, node) for wave, node in enumerate(pair) if node is not None] for pair in pairs]
+    middles = np.array([np.mean([node[0] for _, node in parts], axis=0) for parts in nodes]).reshape(-1, 2)
     found = []
-    for first, second in pairs:
-        parts = [(wave, node) for wave, node in enumerate((first, second)) if node is not None]
-        position = np.mean([node[0] for _, node in parts], axis=0)
-        covariance = np.mean([node[1] for _, node in parts], axis=0) + (CORE_ERROR * frame.spacing) ** 2 * np.eye(2)
+    for number, parts in enumerate(nodes):
         steps = np.zeros(2)
         for wave, node in parts:
             steps[wave] = node[2]
+        apart = np.linalg.norm(np.delete(middles, number, axis=0) - middles[number], axis=1).min(initial=np.inf)
+        outer = min(OUTER, 0.5 * apart / frame.spacing)
+        core = fit_core(frame, steps, middles[number], scatter=scatter, outer=outer)
+        if core is None:
+            position, error = middles[number], NODE_ERROR
+            covariance = np.mean([node[1] for _, node in parts], axis=0)
+        else:
+            position, covariance, error = core.position, core.covariance, CORE_ERROR
+        covariance = covariance + (error * frame.spacing) ** 2 * np.eye(2)
         found.append(
             Defect(
                 kind=DefectKind.DISLOCATION,
                 position=position,
                 covariance=covariance,
-                probability=_circuit_probability(frame, position),
+                probability=_circuit_probability(frame, middles[number]),
                 atoms=frame.atom[cKDTree(frame.position).query_ball_point(position, 1.2 * frame.spacing)],
                 domains=(domain, -1),
                 steps=steps,
