@@ -5,11 +5,12 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import linalg
+from scipy import fft, linalg
 
 from tusi.causal.table import CausalTable
 from tusi.errors import InputError
 from tusi.inference.spatial import Detrending, Layout, PairLags
+from tusi.inference.spatial.lags import LagSums
 
 LEAST_RELIABILITY = 0.05
 """Share of any combination's variance that is taken as real at least, whatever the errors are said to be."""
@@ -82,6 +83,27 @@ class Sample:
     def covariance(self) -> Float[np.ndarray, "variable variable"]:
         """Covariance of the values as measured."""
         return self.value @ self.value.T / self.value.shape[1]
+
+    @cached_property
+    def _waves(self) -> tuple[np.ndarray, ...]:
+        """Transform of each variable in each image, padded."""
+        return tuple(
+            fft.rfft2(self.layout.raster(self.value.T, image), share.shape, axes=(0, 1))
+            for image, share in enumerate(self.lags.share)
+        )
+
+    def lag_sums(self, combination: Float[np.ndarray, " variable"]) -> LagSums:
+        """Return the lag sums of a linear combination of the variables.
+
+        Parameters
+        ----------
+        combination
+            Coefficient of each variable.
+        """
+        return tuple(
+            fft.irfft2(np.abs(waves @ combination) ** 2, share.shape)
+            for waves, share in zip(self._waves, self.lags.share, strict=True)
+        )
 
     @cached_property
     def block(self) -> Int[np.ndarray, " row"]:
