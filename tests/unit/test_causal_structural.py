@@ -225,6 +225,8 @@ def test_graphs_become_structures():
     graph = CausalGraph.of_arrows({("x", "m"): 0.9, ("m", "y"): 0.4}, names=NAMES)
     assert Structure.of(graph).edges == (("x", "m"),)
     assert Structure.of(graph, threshold=0.3).edges == (("x", "m"), ("m", "y"))
+    either = CausalGraph.of(names=("x", "y"), method="test", arrow=np.array([[0, 0.5], [0.5, 0]]))
+    assert Structure.of(either).edges == ()
     undecided = CausalGraph.of(names=("x", "y"), method="test", undecided=np.array([[0, 0.9], [0.9, 0]]))
     structure = Structure.of(undecided)
     assert structure.edges == ()

@@ -76,8 +76,8 @@ class Structure:
         names
             The variables; those of a `CausalGraph` when not given.
         threshold
-            Least probability of an arrow of a `CausalGraph`. Pairs that are connected otherwise are left out, and
-            noted.
+            Least probability of an arrow of a `CausalGraph`. Pairs that are connected otherwise, or whose direction is
+            not decided, are left out and noted.
         mechanism, intercepts, detrending
             As in the class.
 
@@ -89,13 +89,12 @@ class Structure:
         notes: tuple[str, ...] = ()
         if isinstance(graph, CausalGraph):
             graph = graph.among(names) if names else graph
-            names, arrow = graph.names, graph.arrow >= threshold
-            notes = tuple(
-                f"{edge}: left out, effects through it are not in the equations"
-                for edge in graph.edges(threshold)
-                if not (arrow[names.index(edge.cause), names.index(edge.effect)]
-                        or arrow[names.index(edge.effect), names.index(edge.cause)])
-            )  # fmt: skip
+            names, arrow = graph.names, np.zeros(graph.arrow.shape, dtype=bool)
+            for edge in graph.edges(threshold):
+                if edge.relation == "acts on" and edge.probability >= threshold:
+                    arrow[number_of(names, edge.cause), number_of(names, edge.effect)] = True
+                else:
+                    notes = (*notes, f"{edge}: left out, effects through it are not in the equations")
         elif isinstance(graph, np.ndarray):
             arrow = graph.astype(bool)
         else:
