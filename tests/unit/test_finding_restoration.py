@@ -26,7 +26,15 @@ from tusi.finding.restoration import (
 from tusi.finding.restoration.displacement import turn_of
 from tusi.finding.restoration.scan import FrameScan, ScanModel
 from tusi.numerics.tensor_splines import TensorSplines
-from tusi.numerics.warping import remaining_noise, scan_places, shift_rows
+from tusi.numerics.warping import (
+    remaining_noise,
+    sample,
+    sample_moved,
+    scan_places,
+    shift_rows,
+    spline_coefficients,
+    whole_move,
+)
 
 COUNTS = NoiseModel()
 SHAPE = (144, 144)
@@ -310,6 +318,20 @@ def test_the_scan_is_inverted():
         line = np.array([np.interp(column, np.arange(50), one) for one in place[axis]])
         across = [np.interp(r, np.arange(40), line[:, k]) for k, r in enumerate(row)]
         assert across == pytest.approx(np.nonzero(seen)[axis], abs=2e-2)
+
+
+@pytest.mark.parametrize("move", [(0.0, 0.0), (2.3, -1.6), (-3.0, 0.5), (0.25, 9.0), (-12.0, 0.0)])
+def test_all_pixels_moved_alike_are_what_each_one_s_place_says(move):
+    rng = np.random.default_rng(3)
+    spline, known = spline_coefficients(rng.normal(size=(11, 9))), rng.random((11, 9)) < 0.5
+    place = np.mgrid[:11, :9] + np.array(move)[:, None, None]
+    expected = np.empty((3, 11, 9))
+    sample(spline, spline, place, expected)
+    for along, one in zip((None, 0, 1), expected, strict=True):
+        assert sample_moved(spline, np.array(move), slope_along=along) == pytest.approx(one, abs=1e-12, nan_ok=True)
+    nearest = np.floor(place + 0.5).astype(int)
+    inside = ((nearest >= 0) & (nearest < np.array([11, 9])[:, None, None])).all(axis=0)
+    assert (whole_move(known, np.array(move)) == (inside & known[tuple(np.where(inside, nearest, 0))])).all()
 
 
 def test_interpolation_leaves_the_stated_noise():

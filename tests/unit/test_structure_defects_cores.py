@@ -33,6 +33,7 @@ def test_without_noise_the_core_is_found_whatever_lattice_was_registered(core, s
     crystal = world(core)
     truth = np.array(core) * CONSTANT
     found = fit_core(frame_of(crystal.atoms.position, strain), np.array([1.0, 0.0]), truth + 1.0, scatter=0.1)
+    assert found is not None
     assert np.linalg.norm(found.position - truth) < 0.1 * CONSTANT
 
 
@@ -42,6 +43,7 @@ def test_a_core_is_as_uncertain_as_stated():
         crystal = world((7.7, 8.2), seed, noise=0.12)
         truth = np.array([7.7, 8.2]) * CONSTANT
         found = fit_core(frame_of(crystal.atoms.position), np.array([1.0, 0.0]), truth, scatter=0.12)
+        assert found is not None
         covariance = found.covariance + (0.06 * CONSTANT) ** 2 * np.eye(2)
         squares.append((found.position - truth) @ np.linalg.solve(covariance, found.position - truth))
     assert 1.2 < np.mean(squares) < 3.0

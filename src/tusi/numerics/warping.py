@@ -3,7 +3,7 @@
 import functools
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numba import njit
 from scipy import ndimage
 
@@ -83,6 +83,74 @@ def sample(
                 along_y += s_y[i] * b
                 along_x += w_y[i] * c
             out[0, row, column], out[1, row, column], out[2, row, column] = total, along_y, along_x
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _blend(
+    coefficient: Float[np.ndarray, "y x"], whole: tuple[int, int], weights: tuple[np.ndarray, np.ndarray]
+) -> Float[np.ndarray, "y x"]:
+    """Return sums of 4 x 4 neighbours with the same weights everywhere; NaN where their middle is outside."""
+    n_y, n_x = coefficient.shape
+    w_y, w_x = weights
+    out, line = np.full((n_y, n_x), np.nan), np.empty(n_x)
+    last_y, last_x = n_y - 1 - (w_y[3] != 0), n_x - 1 - (w_x[3] != 0)
+    for row in range(max(-whole[0], 0), min(n_y, last_y + 1 - whole[0])):
+        a, b, c, d = (
+            coefficient[mirrored(row + whole[0] - 1, n_y)],
+            coefficient[mirrored(row + whole[0], n_y)],
+            coefficient[mirrored(row + whole[0] + 1, n_y)],
+            coefficient[mirrored(row + whole[0] + 2, n_y)],
+        )
+        for column in range(n_x):
+            line[column] = w_y[0] * a[column] + w_y[1] * b[column] + w_y[2] * c[column] + w_y[3] * d[column]
+        for column in range(max(-whole[1], 0), min(n_x, last_x + 1 - whole[1])):
+            here = column + whole[1]
+            total = w_x[1] * line[here]
+            if 0 < here < n_x - 2:
+                total += w_x[0] * line[here - 1] + w_x[2] * line[here + 1] + w_x[3] * line[here + 2]
+            else:
+                total += w_x[0] * line[mirrored(here - 1, n_x)]
+                total += w_x[2] * line[mirrored(here + 1, n_x)] + w_x[3] * line[mirrored(here + 2, n_x)]
+            out[row, column] = total
+    return out
+
+
+def sample_moved(
+    coefficient: Float[np.ndarray, "y x"], move: Float[np.ndarray, " 2"], *, slope_along: int | None = None
+) -> Float[np.ndarray, "y x"]:
+    """Return a spline, or its slope along one axis, as far from every pixel as `move` says; NaN outside the image.
+
+    This is what `sample` gives where all pixels are displaced alike, at a tenth of its cost.
+
+    Examples
+    --------
+    >>> coefficient = spline_coefficients(np.tile(np.arange(32.0), (32, 1)))
+    >>> float(sample_moved(coefficient, np.array([1.0, 0.5]))[16, 16].round(3))
+    16.5
+    """
+    whole = np.floor(move)
+    weights = np.empty((2, 4))
+    for axis in range(2):
+        fill = cubic_slopes if axis == slope_along else cubic_weights
+        fill(move[axis] - whole[axis], weights[axis])
+    return _blend(coefficient, (int(whole[0]), int(whole[1])), (weights[0], weights[1]))
+
+
+def whole_move(mask: Bool[np.ndarray, "y x"], move: Float[np.ndarray, " 2"]) -> Bool[np.ndarray, "y x"]:
+    """Return the mask at the pixel nearest to where `move` leads from every pixel; False outside.
+
+    Examples
+    --------
+    >>> whole_move(np.array([[True, False, True]]), np.array([0.0, 0.8])).tolist()
+    [[False, True, False]]
+    """
+    out = np.zeros_like(mask)
+    to, source = [], []
+    for size, step in zip(mask.shape, np.floor(np.asarray(move) + 0.5).astype(int).tolist(), strict=True):
+        to.append(slice(max(-step, 0), max(min(size, size - step), 0)))
+        source.append(slice(max(step, 0), max(min(size, size + step), 0)))
+    out[tuple(to)] = mask[tuple(source)]
+    return out
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

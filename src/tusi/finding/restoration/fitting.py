@@ -3,12 +3,12 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from tusi.data import NoiseModel
 from tusi.finding.restoration.reference import Reference
 from tusi.finding.restoration.scan import FrameScan
-from tusi.numerics.warping import sample
+from tusi.numerics.warping import sample, sample_moved, whole_move
 
 SMALLEST_VARIANCE = 0.02
 """No pixel is believed to have less than this fraction of the frame's mean variance."""
@@ -141,7 +141,7 @@ def fit_frame(
         scan=new,
         covariance=covariance,
         row_variance=row_variance,
-        response=response,
+        response=response.astype(np.float32),
         reduced_chi_square=state.chi_square / rest,
         smooth_size=_smooth_size(new, covariance, prior),
         row_size=_row_size(new.row_shift, (covariance, row_variance, response), prior),
@@ -152,12 +152,7 @@ def _linearise(
     image: Float[np.ndarray, "row column"], reference: Reference, scan: FrameScan, noise: NoiseModel
 ) -> _Linearised | None:
     """Return residual, weight and slopes, with the frame's brightness fitted; nothing where it is not covered."""
-    place = scan.places()
-    seen = np.empty((3, *image.shape))
-    sample(reference.value, reference.slope, place, seen)
-    inside = np.isfinite(seen[0])
-    nearest = tuple(np.rint(np.where(inside, axis, 0)).astype(np.int64) for axis in place)
-    inside &= reference.usable[nearest]
+    seen, inside = _reference_at(reference, scan)
     if inside.sum() < LEAST_PIXELS:
         return None
     value = np.where(inside, seen[0], 0.0)
@@ -176,6 +171,23 @@ def _linearise(
     slope = np.where(inside, dose * seen[1:], 0.0)
     chi_square = float((weight * residual**2).sum() / inside.sum())
     return _Linearised(residual, weight, slope, dose, background, chi_square)
+
+
+def _reference_at(
+    reference: Reference, scan: FrameScan
+) -> tuple[Float[np.ndarray, "3 row column"], Bool[np.ndarray, "row column"]]:
+    """Return the reference and its slopes where each pixel was recorded, and where they are known."""
+    if scan.moved_as_a_whole:
+        move = scan.coefficient[:, 0]
+        slopes = [sample_moved(reference.slope, move, slope_along=axis) for axis in range(2)]
+        seen = np.stack([sample_moved(reference.value, move), *slopes])
+        return seen, np.isfinite(seen[0]) & whole_move(reference.usable, move)
+    place = scan.places()
+    seen = np.empty((3, *scan.model.shape))
+    sample(reference.value, reference.slope, place, seen)
+    inside = np.isfinite(seen[0])
+    nearest = tuple(np.rint(np.where(inside, axis, 0)).astype(np.int64) for axis in place)
+    return seen, inside & reference.usable[nearest]
 
 
 def _precision(scan: FrameScan, prior: Prior) -> Float[np.ndarray, "parameter parameter_"]:
@@ -213,7 +225,7 @@ def _unfitted(scan: FrameScan) -> FrameFit:
         scan=scan,
         covariance=np.full((n, n), np.nan),
         row_variance=np.full(n_rows, np.nan),
-        response=np.zeros((n_rows, n)),
+        response=np.zeros((n_rows, n), dtype=np.float32),
         reduced_chi_square=np.nan,
         smooth_size=(0.0, 0.0),
         row_size=(0.0, 0.0),

@@ -13,7 +13,7 @@ from tusi.finding.restoration.reference import Reference
 from tusi.finding.restoration.scan import FrameScan
 from tusi.finding.restoration.solving import Solution, solve
 from tusi.numerics.shift_search import lattice_frequency, surface_peaks
-from tusi.numerics.warping import spline_coefficients
+from tusi.numerics.warping import sample_moved, spline_coefficients, whole_move
 
 LEAST_COMMON = 0.3
 """Rivals leave at least this fraction of the image in common."""
@@ -169,8 +169,9 @@ def _differences(
     spline = spline_coefficients(filled)
     total, count = np.zeros_like(filled), np.zeros_like(filled)
     for vector in nearest:
-        inside = ndimage.shift(known, -vector, order=0, output=np.bool_)
-        total += np.where(inside, ndimage.shift(spline, -vector, prefilter=False, mode="mirror"), 0.0)
+        moved = sample_moved(spline, vector)
+        inside = np.isfinite(moved) & whole_move(known, vector)
+        total[inside] += moved[inside]
         count += inside
     known = ndimage.binary_erosion(known, iterations=max(1, round(2 * FILTER * period))) & (count > 0)
     cell = total / np.maximum(count, 1)

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tusi.numerics.tensor_splines import TensorSplines, spline_matrix
-from tusi.numerics.warping import remaining_noise, sample, scan_places, shift_rows, spline_coefficients
+from tusi.numerics.warping import remaining_noise, sample, sample_moved, scan_places, shift_rows, spline_coefficients
 
 SMOOTH_NODES = 1.0
 """Distance, in nodes, over which the splines' coefficients are expected to keep their value."""
@@ -90,6 +90,12 @@ class FrameScan:
         """(y, x) direction along which rows are shifted."""
         return self.turn[:, 1]
 
+    @property
+    def moved_as_a_whole(self) -> bool:
+        """Whether all pixels are displaced alike."""
+        still = not self.row_shift.any() and bool((self.turn == np.eye(2)).all())
+        return self.model.n_functions == 1 and still
+
     def places(self) -> Float[np.ndarray, "2 row column"]:
         """Return where on the reference every pixel was recorded, in the reference's pixels."""
         shape = self.model.shape
@@ -102,6 +108,11 @@ class FrameScan:
 
     def resample(self, image: Float[np.ndarray, "row column"]) -> tuple[Float[np.ndarray, "y x"], float]:
         """Return the frame as the reference shows it (NaN where it was not seen), and what is left of white noise."""
+        if self.moved_as_a_whole:
+            move = -self.coefficient[:, 0]
+            moved = sample_moved(spline_coefficients(image), move)
+            left = float(np.prod(remaining_noise(move % 1))) if np.isfinite(moved).any() else 1.0
+            return (moved - self.background) / self.dose, left
         shifted = shift_rows(image, self.row_shift) if self.row_shift.any() else image
         place = scan_places(self.displacement, self.turn, self.model.shape)
         margin = float(np.ceil(np.abs(self.row_shift).max()))

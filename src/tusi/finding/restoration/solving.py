@@ -68,6 +68,7 @@ def solve(
     converged = False
     for number in range(MOST_PASSES):
         shares = _shares(scans, used)
+        fits.clear()
         fits = [
             fit_frame(image, reference, scan=scan, prior=prior, noise=noise, share=(rest, moves))
             for image, scan, rest in zip(source, scans, shares, strict=True)
