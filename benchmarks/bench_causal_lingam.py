@@ -107,8 +107,8 @@ def main() -> None:
         "# DirectLiNGAM beside lingam",
         "",
         "Laplace disturbances, independent rows, one arrow per variable expected; same tables, same run, one core,",
-        f"least of {N_RUNS} runs; the orders of the variables are equal. Both with pruning; tusi's time also holds effective",
-        "samples, tests of the disturbances' shape, and how sure each direction is.",
+        f"least of {N_RUNS} runs; the orders of the variables are equal. Both with pruning; tusi's time also holds",
+        "effective samples, tests of the disturbances' shape, and how sure each direction is.",
         "",
     ]
     TABLE.write_text("\n".join([*head, *lines(arguments.peer_python)]) + "\n", encoding="utf-8")

@@ -5,9 +5,13 @@ from tusi.lazy import load_on_use
 _HOMES = {
     "CyclicLing": "cyclic",
     "CyclicModels": "cyclic",
+    "DecisionCurve": "pairs",
     "DirectLingam": "lingam",
+    "DirectionScore": "pairs",
     "LinearNonGaussianModel": "lingam",
+    "PairDirection": "pairs",
     "StableModel": "cyclic",
+    "decision_curve": "pairs",
     "gaussianity": "normality",
 }
 
