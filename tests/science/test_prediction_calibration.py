@@ -102,18 +102,21 @@ def forecast_p_values(*, use, n_worlds, seed, truth=(0.5,), shells=1, plan=None)
             fitted = fitted_model(model, fit)
             image = observe(sites, images[3], temperature_ratio=1 / plans[3][1])
         else:
-            fitted = one_step(model, system, truth, images[1], rng)
+            fitted = fitted_by_newton(model, system, truth, images[1], rng)
             image = observe(sites, images[1])
         p_values.append(predict_histogram(fitted, image, rng=rng, use=use, plan=plan).p_value)
     return np.array(p_values)
 
 
-def one_step(model, system, truth, species, rng):
-    """Return the maximum-likelihood fit to one image, by a Newton step from the truth."""
+def fitted_by_newton(model, system, truth, species, rng):
+    """Return the maximum-likelihood fit to one image, by Newton steps; the covariance is that at the fit."""
+    value = np.array(truth)
+    observed = system.statistics(species[None])[0]
     plan = SamplingPlan(n_samples=1000, n_chains=2, burn_in=50, spacing=2, start=species)
-    samples = draw_samples(system, np.array(truth), rng=rng, sampler=Exchange(), plan=plan)
-    covariance = np.linalg.inv(samples.covariance)
-    value = np.array(truth) + covariance @ (samples.mean - system.statistics(species[None])[0])
+    for _ in range(3):
+        samples = draw_samples(system, value, rng=rng, sampler=Exchange(), plan=plan)
+        covariance = np.linalg.inv(samples.covariance)
+        value = value + covariance @ (samples.mean - observed)
     return FittedModel(model=model, value=value, covariance=covariance)
 
 
