@@ -49,6 +49,7 @@ def analyze(
         bool, typer.Option(help="Describe local structure too: strain, chains, classes, defects, modes, symmetry.")
     ] = True,
     symmetry: Symmetry = True,
+    causes: Annotated[bool, typer.Option(help="Say what acts on what at the sites and between the images.")] = True,
     scan_error: ScanError = 0.02,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
@@ -77,6 +78,7 @@ def analyze(
         dataset=dataset,
         structure=structure,
         symmetry=symmetry,
+        causes=causes,
         scan_error=scan_error,
     )
     run_analysis(images, options=options, out=out, workers=workers, scheduler=scheduler)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from tusi.cli.analyze import analyze
+from tusi.cli.causes import causes
 from tusi.cli.console import complain
 from tusi.cli.demo import demo
 from tusi.cli.fit_hamiltonian import fit_hamiltonian
@@ -31,7 +32,19 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, structure, restore, unmix, fit_hamiltonian, phase_diagram, simulate, report, info, demo):
+for command in (
+    analyze,
+    structure,
+    restore,
+    unmix,
+    causes,
+    fit_hamiltonian,
+    phase_diagram,
+    simulate,
+    report,
+    info,
+    demo,
+):
     app.command(no_args_is_help=command not in (demo, simulate))(command)
 
 

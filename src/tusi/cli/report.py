@@ -14,7 +14,7 @@ def report(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A result of `tusi analyze`, `tusi fit-hamiltonian` or `tusi phase-diagram`.",
+            help="A result of `tusi analyze`, `causes`, `fit-hamiltonian` or `phase-diagram`.",
             show_default=False,
         ),
     ],
@@ -26,12 +26,16 @@ def report(
     from tusi.data import storage
     from tusi.generative.prediction import PhaseDiagram
     from tusi.report import write_inversion_report, write_phase_diagram_report, write_report
+    from tusi.report.causes import write_causes_report
     from tusi.study import Analysis, Inversion
+    from tusi.study.causes import CausalAnalysis
     from tusi.study.files import CLASSES
 
     found, path = storage.load(file, classes=CLASSES), out or file.with_suffix(".html")
     if isinstance(found, Analysis):
         page = write_report(found, path)
+    elif isinstance(found, CausalAnalysis):
+        page = write_causes_report(found, path)
     elif isinstance(found, Inversion):
         page = write_inversion_report(found, path)
     elif isinstance(found, PhaseDiagram):

@@ -1,19 +1,31 @@
-"""Causal graphs: causes above effects, the width of an edge its probability, its colour the sign of the effect."""
+"""Causal graphs, and maps of effects: causes above effects, width is probability, colour the sign of the effect."""
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import FancyArrowPatch, Patch
 
+from tusi.causal import CausalTable
 from tusi.data import CausalEdge, CausalGraph
 from tusi.plot.canvas import bare
 from tusi.plot.palette import CLASSES, INK, PAPER, RULE, SOFT
+from tusi.study.effect_maps import EffectMap
 
 LEAST, MOST = 0.6, 4.2
 """Width of an edge of probability zero and one, in points."""
 
 BEND = 0.16
 """How far an edge that passes a level bends, in units of its length."""
+
+MOST_VECTOR_SITES = 4000
+"""Sites above which they are drawn as pixels instead of shapes."""
+
+SIGNED = LinearSegmentedColormap.from_list("signed", [CLASSES[0], "#f4f4f0", CLASSES[1]])
+"""Blue below zero, red above."""
+
+_DOT = 9.0
+"""Area of a site in a map, in square points."""
 
 
 def draw_causal_graph(axes: Axes, graph: CausalGraph, *, threshold: float = 0.3, labels: bool = True) -> Axes:
@@ -139,3 +151,46 @@ def _places(graph: CausalGraph, edges: tuple[CausalEdge, ...]) -> dict[str, Floa
         for k, name in enumerate(ordered):
             place[name] = np.array([1.4 * (k - (len(row) - 1) / 2), -float(number)])
     return place
+
+
+def draw_effect_map(axes: Axes, found: EffectMap, *, table: CausalTable, image: int, limit: float) -> Axes:
+    """Draw how strong an effect is where: every site in the colour of the slope that its square is expected to have.
+
+    Red raises the effect, blue lowers it, pale does nothing; sites in squares with too few rows are small and grey.
+
+    Parameters
+    ----------
+    axes
+        Where to draw; y points down, as in the image.
+    found
+        The map.
+    table
+        The table that it was made from.
+    image
+        Number of the image.
+    limit
+        Size of a slope at the ends of the scale.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        `axes`; its last collection carries the scale.
+    """
+    rows = table.layout.rows(image)
+    slope = {
+        (int(row), int(column)): value
+        for (row, column), own, value in zip(found.cell // found.side, found.image, found.drawn, strict=True)
+        if own == image
+    }
+    squares = table.cell[rows] // found.side
+    value = np.array([slope.get((int(row), int(column)), np.nan) for row, column in squares])
+    y, x = table.position[rows].T
+    known = np.isfinite(value)
+    axes.scatter(x[~known], y[~known], s=2.0, color=RULE, linewidth=0)
+    axes.scatter(
+        x[known], y[known], c=value[known], s=_DOT, cmap=SIGNED, vmin=-limit, vmax=limit, edgecolor=INK,
+        linewidth=0.1, rasterized=len(rows) > MOST_VECTOR_SITES,
+    )  # fmt: skip
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
+    return bare(axes)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tusi.data.storage import write_atomically
+from tusi.report.causes import causes_section
 from tusi.report.defects import defect_section
 from tusi.report.images import image_section, intensity_section, lattice_section
 from tusi.report.layout import Section, fact_list, page, reference_list, table, verdict_header, warning_list
@@ -82,6 +83,8 @@ def _sections(analysis: Analysis) -> list[Section]:
         sections.append(("lattice", "Lattice", lattice_section(analysis)))
     if analysis.structure is not None and analysis.structure.images:
         sections += _structure_sections(analysis, analysis.structure)
+    if analysis.causes is not None:
+        sections.append(("causes", "Causes", causes_section(analysis.causes)))
     sections += [
         ("warnings", "Warnings", _warnings(analysis)),
         ("made", "How it was made", _made(analysis)),

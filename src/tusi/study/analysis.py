@@ -9,6 +9,7 @@ from tusi.data import Lattice, SiteGraph
 from tusi.finding import Finding
 from tusi.generative.results import HamiltonianComparison
 from tusi.structure import SpeciesFit
+from tusi.study.causes import CausalAnalysis
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
 from tusi.study.structure import StructureAnalysis
@@ -125,6 +126,8 @@ class Analysis:
         How it was made.
     structure
         Local structure of the images and what they share; `None` where it was not asked for.
+    causes
+        What acts on what at the sites and between the images; `None` where it was not asked for or could not be told.
     warnings
         Warnings that concern the analysis as a whole.
     """
@@ -137,6 +140,7 @@ class Analysis:
     provenance: Provenance
     warnings: tuple[str, ...]
     structure: StructureAnalysis | None = None
+    causes: CausalAnalysis | None = None
 
     def image(self, name: str) -> ImageAnalysis:
         """Return the image of this name.

@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
-from tusi.data import Atoms, Descriptors, Lattice, NeighborGraph, NoiseModel, SiteGraph, storage
+from tusi.causal import CausalTable, Knowledge
+from tusi.causal.lint import Finding as CausalFinding
+from tusi.causal.panel import SimpsonCheck, Slope
+from tusi.data import Atoms, CausalGraph, Descriptors, Lattice, NeighborGraph, NoiseModel, SiteGraph, storage
 from tusi.errors import InputError
 from tusi.finding import Finding
 from tusi.generative.comparison import HamiltonianSettings
@@ -24,6 +27,9 @@ from tusi.structure.order import Dimerised, ShortRangeOrder
 from tusi.structure.sliding import SlidingWindows
 from tusi.structure.unmixing import BayesianMixture, ImageUnmixing
 from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
+from tusi.study.between_images import BetweenImages
+from tusi.study.causes import CausalAnalysis, CausesOptions
+from tusi.study.effect_maps import EffectMap
 from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions, ModelFit
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
@@ -37,12 +43,19 @@ CLASSES: dict[str, type] = {
     "array-layout": ArrayLayout,
     "atoms": Atoms,
     "bayesian-mixture": BayesianMixture,
+    "between-images": BetweenImages,
+    "causal-analysis": CausalAnalysis,
+    "causal-finding": CausalFinding,
+    "causal-graph": CausalGraph,
+    "causal-table": CausalTable,
+    "causes-options": CausesOptions,
     "coupling-estimate": CouplingEstimate,
     "data-to-decide": DataToDecide,
     "decision-target": DecisionTarget,
     "defects": Defects,
     "descriptors": Descriptors,
     "dimerised": Dimerised,
+    "effect-map": EffectMap,
     "error-against-sites": ErrorAgainstSites,
     "expected-error": ExpectedError,
     "finding": Finding,
@@ -58,6 +71,7 @@ CLASSES: dict[str, type] = {
     "input-file": InputFile,
     "inversion": Inversion,
     "inversion-options": InversionOptions,
+    "knowledge": Knowledge,
     "lattice": Lattice,
     "local-crystallography": LocalCrystallography,
     "mode-split": ModeSplit,
@@ -75,8 +89,10 @@ CLASSES: dict[str, type] = {
     "sampler-settings": SamplerSettings,
     "score-test": ScoreTest,
     "short-range-order": ShortRangeOrder,
+    "simpson-check": SimpsonCheck,
     "site-graph": SiteGraph,
     "sliding-windows": SlidingWindows,
+    "slope": Slope,
     "species-fit": SpeciesFit,
     "structure-analysis": StructureAnalysis,
     "structure-options": StructureOptions,

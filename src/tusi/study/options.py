@@ -41,6 +41,8 @@ class AnalysisOptions:
         Whether local structure is described: strain, dimerisation, classes of neighbourhoods, defects, modes.
     symmetry
         Whether plane groups are mapped as a part of it.
+    causes
+        Whether causes are looked for among composition, local chemistry and deformation.
     scan_error
         Error of lengths and angles of the scan, as a fraction: a symmetry is not taken to be broken by less.
     settings
@@ -57,6 +59,7 @@ class AnalysisOptions:
     dataset: str | None = None
     structure: bool = True
     symmetry: bool = True
+    causes: bool = True
     scan_error: float = SCAN_ERROR
     settings: HamiltonianSettings | None = None
 

@@ -16,18 +16,20 @@ from tusi.generative.results import HamiltonianComparison
 from tusi.study.analysis import Analysis, Provenance
 from tusi.study.assembly import image_analysis
 from tusi.study.capture import StepResult, captured
+from tusi.study.causes import CausalAnalysis, discover_causes
 from tusi.study.files import load, save
 from tusi.study.options import AnalysisOptions
 from tusi.study.partial import PartialFolder
 from tusi.study.provenance import command_of, describe_inputs, key_of, machine, versions
 from tusi.study.regions import check_regions
-from tusi.study.steps import HAMILTONIAN_VERSION, STEPS, ImageTask
+from tusi.study.site_variables import site_variables
+from tusi.study.steps import CAUSES_VERSION, HAMILTONIAN_VERSION, STEPS, ImageTask
 from tusi.study.structure import StructureAnalysis, StructureOptions, pooled_structure
 
 StepProgress = Callable[[str, int, int], None]
 """Called with (what is being done, items done, items in all)."""
 
-_FINAL = "hamiltonian"
+_FINAL, _CAUSES = "hamiltonian", "causes"
 
 
 def analyze(
@@ -87,7 +89,7 @@ def analyze(
         platform=machine(),
         keys=(
             *((step, task.file.name, key) for task, own in zip(tasks, keys, strict=True) for step, key in own.items()),
-            ("analysis", "", key_of(HAMILTONIAN_VERSION, options, [(own["graph"], own["symmetry"]) for own in keys])),
+            ("analysis", "", key_of((HAMILTONIAN_VERSION, CAUSES_VERSION), options, _last_keys(keys))),
         ),
     )
     if out is not None and (finished := _finished(out, provenance)) is not None:
@@ -97,18 +99,24 @@ def analyze(
     outcomes = run.images()
     comparison, final = run.hamiltonian(outcomes) if options.models else (None, StepResult(value=None))
     shared = run.structure(outcomes)
+    causes = run.causes(outcomes, shared)
     analysis = Analysis(
         images=tuple(image_analysis(task, own) for task, own in zip(tasks, outcomes, strict=True)),
         comparison=comparison,
         options=options,
         provenance=provenance,
-        warnings=tuple(text for _, text in final.warnings) + ((final.error,) if final.error else ()),
+        warnings=(
+            *(text for _, text in (*final.warnings, *causes.warnings)),
+            *([f"Causes could not be looked for: {causes.error}"] if causes.error else []),
+            *([final.error] if final.error else []),
+        ),
         structure=shared,
+        causes=causes.value,
     )
     if out is not None:
         save(analysis, out, scratch=folder.path)
         folder.remove()
-    _warn_again([*(result for own in outcomes for result in own.values()), final])
+    _warn_again([*(result for own in outcomes for result in own.values()), final, causes])
     return analysis
 
 
@@ -199,6 +207,27 @@ class _Run:
         ]
         return pooled_structure(described, options=StructureOptions(seed=options.seed))
 
+    def causes(self, outcomes: list[dict[str, StepResult]], structure: StructureAnalysis | None) -> StepResult:
+        """Look for what acts on what at the sites of all images."""
+        options = self.tasks[0].options
+        if structure is None or not structure.images or not options.causes or not options.models:
+            return StepResult(value=None)
+        keys = [own["structure"] for own, result in zip(self.keys, outcomes, strict=True) if "structure" in result]
+        key = key_of(_CAUSES, CAUSES_VERSION, keys)
+        result = self.folder.load(_CAUSES, 0, key)
+        if result is None:
+            result = captured(self._discover, structure)
+            if not result.error:
+                self.folder.save(_CAUSES, 0, key, result)
+        return result
+
+    def _discover(self, structure: StructureAnalysis) -> CausalAnalysis:
+        found = site_variables(structure.images)
+        analysis = discover_causes(
+            found.table, knowledge=found.knowledge, meaning=found.meaning, progress=self.progress
+        )
+        return dataclasses.replace(analysis, notes=(*found.notes, *analysis.notes))
+
     def told(self, label: str, n_items: int) -> Callable[[int, int], None] | None:
         """Return the progress callback of one step."""
         if self.progress is None:
@@ -238,6 +267,11 @@ def _keys_of(task: ImageTask) -> dict[str, str]:
     for step in STEPS:
         keys[step.name] = key_of(step.name, step.version, libraries, step.reads(task), [keys[n] for n in step.needs])
     return keys
+
+
+def _last_keys(keys: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """Return the keys of the last steps of every image."""
+    return [(own["graph"], own["symmetry"]) for own in keys]
 
 
 def _finished(out: str | os.PathLike, provenance: Provenance) -> Analysis | None:

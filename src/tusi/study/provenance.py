@@ -69,6 +69,8 @@ def command_of(paths: tuple[str, ...], options: AnalysisOptions) -> str:
         words.append("--no-structure")
     if options.structure and not options.symmetry:
         words.append("--no-symmetry")
+    if options.models and options.structure and not options.causes:
+        words.append("--no-causes")
     if options.scan_error != SCAN_ERROR:
         words += ["--scan-error", str(options.scan_error)]
     words += ["--seed", str(options.seed)]

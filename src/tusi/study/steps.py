@@ -240,4 +240,7 @@ STEPS = (
 """The steps of one image, in order."""
 
 HAMILTONIAN_VERSION = 2
-"""Version of the last step, which takes the site graphs of all images."""
+"""Version of the step that takes the site graphs of all images."""
+
+CAUSES_VERSION = 1
+"""Version of the step that takes the local structure of all images."""

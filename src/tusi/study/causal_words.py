@@ -1,0 +1,199 @@
+"""Plain words on causes: what the data say, what they leave open, and how many images would close it."""
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+if TYPE_CHECKING:
+    from tusi.study.between_images import BetweenImages
+    from tusi.study.causes import CausalAnalysis
+
+THRESHOLD = 0.5
+"""Probability of a connection from which on it is named."""
+
+SURE = 0.95
+"""Probability from which on a connection is called sure."""
+
+MANY = 200
+"""Images above which their number is not named."""
+
+PROBABLE = 0.8
+"""Probability from which on a relation between images is called probable."""
+
+_WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
+
+
+def verdict_of(found: "CausalAnalysis") -> tuple[str, ...]:
+    """Return what can be told and what cannot, in sentences, most important first.
+
+    Parameters
+    ----------
+    found
+        What was found.
+    """
+    return (
+        *_connections(found),
+        *_hidden(found),
+        *(_between(one, found.table.n_images) for one in found.between),
+        *_levels(found),
+        *_images(found),
+    )
+
+
+def plain(name: str) -> str:
+    """Return a variable's name as it is read.
+
+    Parameters
+    ----------
+    name
+        Of the variable.
+
+    Examples
+    --------
+    >>> plain("cell_area")
+    'cell area'
+    """
+    return name.replace("_", " ")
+
+
+def number(value: int) -> str:
+    """Return a small number in words.
+
+    Parameters
+    ----------
+    value
+        The number.
+
+    Examples
+    --------
+    >>> number(4), number(40)
+    ('four', '40')
+    """
+    return _WORDS.get(value, str(value))
+
+
+def _connections(found: "CausalAnalysis") -> list[str]:
+    """Say what is connected within images."""
+    inside = found.hidden.names
+    edges = found.graph.among(inside).edges(THRESHOLD)
+    seen = np.tanh((1.96 + 0.84) / np.sqrt(max(found.n_effective - 3, 1.0)))
+    worth = (
+        f"{len(found.table)} rows worth {found.n_effective:.0f} independent ones, in which a direct relation of "
+        f"{seen:.2f} standard deviations for one would be seen four times in five"
+    )
+    pairs = len(inside) * (len(inside) - 1) // 2
+    if not edges:
+        return [f"None of {pairs} pairs of variables is connected more likely than not: {worth}."]
+    directed = [edge for edge in edges if edge.relation == "acts on"]
+    out: dict[bool, list[str]] = {True: [], False: []}
+    for edge in directed:
+        size = ""
+        if np.isfinite(edge.strength):
+            size = f"{_fixed(edge.strength)} ± {edge.strength_error:.2f} standard deviations for one, "
+        out[edge.probability >= SURE].append(
+            f"{plain(edge.cause)} acts on {plain(edge.effect)} ({size}P = {edge.probability:.2f})"
+        )
+    said = [f"Unless a common cause is hidden, {'; '.join(out[True])}."] if out[True] else []
+    said += [f"{'Less' if said else 'Not'} surely, {'; '.join(out[False])}."] if out[False] else []
+    loose = [edge for edge in edges if edge.relation == "undecided"]
+    if loose:
+        pair = "; ".join(f"{plain(one.cause)} and {plain(one.effect)} (P = {one.connected:.2f})" for one in loose)
+        said.append(f"Connected, but which acts on which cannot be told: {pair}.")
+    common = [edge for edge in edges if edge.relation == "hidden common cause"]
+    if common:
+        pair = "; ".join(f"{plain(one.cause)} and {plain(one.effect)} (P = {one.probability:.2f})" for one in common)
+        said.append(f"Related through something that is not in the table: {pair}.")
+    rest = pairs - len(edges)
+    if rest:
+        said.append(f"Of the other {rest} of {pairs} pairs nothing is seen: {worth}.")
+    return said
+
+
+def _hidden(found: "CausalAnalysis") -> list[str]:
+    """Say where a hidden common cause would explain an arrow as well."""
+    names = found.hidden.names
+    doubtful = []
+    for i, j in itertools.permutations(range(len(names)), 2):
+        likely = found.graph.probability(names[i], names[j]) >= THRESHOLD
+        if likely and found.hidden.confounded[i, j]:
+            doubtful.append(f"{plain(names[i])} and {plain(names[j])}")
+    if not doubtful:
+        return []
+    return [
+        f"FCI, which allows for hidden common causes, finds one behind {'; behind '.join(doubtful)} instead of an "
+        f"action of one on the other (level {found.options.level:g})."
+    ]
+
+
+def _between(one: "BetweenImages", n_images: int) -> str:
+    """Say what the images' means tell."""
+    cause, effect, slope = plain(one.slope.cause), plain(one.slope.effect), one.slope
+    if not slope.known:
+        return f"Whether {cause} acts on {effect} cannot be told from {number(n_images)} images."
+    low, high = slope.interval()
+    size = f"slope {_signed(slope.estimate)} for one unit, 95 % interval {_signed(low)} to {_signed(high)}"
+    where = "from image to image, beyond what acts within images"
+    if one.probability >= PROBABLE:
+        way = "rises" if slope.estimate > 0 else "falls"
+        said = f"{effect} {way if one.probability >= SURE else f'probably {way}'} with {cause} {where}: {size}"
+        left = "" if one.probability >= SURE else f"; {number(n_images)} images do not settle it"
+        return f"{said[0].upper()}{said[1:]} (P = {one.probability:.2f}){left}."
+    least = (
+        f" If it is as strong as it looks, about {one.n_needed:.0f} images would show it."
+        if n_images < one.n_needed < MANY
+        else ""
+    )
+    return (
+        f"Whether {effect} changes with {cause} {where}, {number(n_images)} images cannot decide: {size} "
+        f"(P = {one.probability:.2f}).{least}"
+    )
+
+
+def _fixed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2g}".replace("-", "\N{MINUS SIGN}", 1) if value < 0 else f"{value:.2g}"
+
+
+def _levels(found: "CausalAnalysis") -> list[str]:
+    """Name the slopes that turn round between images."""
+    turned = [one for one in found.levels if one.verdict == "reversal"]
+    differ = [one for one in found.levels if one.verdict == "different"]
+    said = []
+    for what, checks in (
+        ("Simpson: the slope turns round between images for", turned),
+        ("Slopes within and between images differ for", differ),
+    ):
+        if checks:
+            pairs = "; ".join(f"{plain(one.within.effect)} against {plain(one.within.cause)}" for one in checks)
+            said.append(f"{what} {pairs}: several images must not be pooled.")
+    if found.levels and not said and found.table.n_images > 2:
+        said.append("No slope is seen to differ within and between images (Simpson).")
+    return said
+
+
+def _images(found: "CausalAnalysis") -> list[str]:
+    """Say what images can decide at all."""
+    n_images = found.table.n_images
+    if n_images == 1 and found.table.cell.any(axis=0).all():
+        return ["One image tells nothing about what acts between specimens: composition, thickness, preparation."]
+    if not found.table.between:
+        return []
+    outer = " and ".join(plain(name) for name in found.table.between)
+    freedom = n_images - 2
+    seen = "two means leave no degree of freedom"
+    if freedom > 0:
+        critical = stats.t.ppf(0.975, freedom)
+        seen = (
+            f"with {number(freedom)} degree{'s' * (freedom != 1)} of freedom only correlations above "
+            f"{critical / np.sqrt(critical**2 + freedom):.2f} between their means stand out"
+        )
+    return [
+        f"{number(n_images).capitalize()} images can tell what acts from place to place within them. What {outer} does "
+        f"between them they hardly can: {seen}, and no number of rows tells {outer} from whatever else differs between "
+        "the specimens. That takes more specimens, or several images of each."
+    ]
