@@ -59,7 +59,7 @@ def test_an_unsure_direction_is_undecided():
     found = PairDirection().find(table, pair=("x", "y"))
     assert not found.decided
     assert found.graph.undecided[0, 1] == 1
-    assert "60 to 80 %" in found.graph.notes[0]
+    assert "50 to 80 %" in found.graph.notes[0]
 
 
 def test_a_sure_direction_is_named_with_its_probability():

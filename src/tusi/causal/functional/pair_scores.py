@@ -15,7 +15,10 @@ FREQUENCIES = (0.5, 1.0, 2.0)
 """Where characteristic functions are compared, in inverse standard deviations."""
 
 FLOOR = 1e-12
-"""Smallest dependence or variance that is told from zero."""
+"""Smallest dependence or mean square that is told from zero."""
+
+LEAST_VARIANCE = 1e-4
+"""Variance of a standardised variable about its curve below which it is taken as rounded off, not as explained."""
 
 
 def larger_variance(x: Column, y: Column) -> float:
@@ -30,11 +33,11 @@ def information_geometry(x: Column, y: Column) -> float:
 
 def regression_error(x: Column, y: Column) -> float:
     """Return the log ratio of what cubics leave: of x given y to y given x, both on [0, 1]."""
-    left = [
-        np.mean((b - np.polynomial.Polynomial.fit(a, b, 3)(a)) ** 2)
-        for a, b in ((_unit(y), _unit(x)), (_unit(x), _unit(y)))
-    ]
-    return float(np.log(max(left[0], FLOOR) / max(left[1], FLOOR)))
+    left = []
+    for a, b in ((_unit(y), _unit(x)), (_unit(x), _unit(y))):
+        powers = np.polynomial.chebyshev.chebvander(2 * a - 1, 3)
+        left.append(max(np.mean((b - powers @ np.linalg.lstsq(powers, b, rcond=None)[0]) ** 2), FLOOR))
+    return float(np.log(left[0] / left[1]))
 
 
 def additive_noise(x: Column, y: Column) -> float:
@@ -86,12 +89,13 @@ def _fitted(basis: np.ndarray, value: Column, weight: Column) -> Float[np.ndarra
 
 def _log_likelihood(x: Column, y: Column) -> float:
     basis = _hats(x)
+    resolution = float(np.mean(np.diff(np.unique(y)) ** 2)) / 12 + LEAST_VARIANCE
     variance = np.ones(len(y))
     for _ in range(3):
         residual = y - basis @ _fitted(basis, y, 1 / variance)
-        level = basis @ _fitted(basis, np.log(residual**2 + 1e-6), np.ones(len(y)))
-        variance = np.exp(level) + 1e-6
-        variance *= np.mean(residual**2 / variance)
+        level = basis @ _fitted(basis, np.log(residual**2 + resolution), np.ones(len(y)))
+        variance = np.exp(level)
+        variance = np.maximum(variance * np.mean(residual**2 / variance), resolution)
     return float(-0.5 * np.mean(np.log(variance) + residual**2 / variance))
 
 
