@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import stats
 
 from tusi.causal.structural.mechanisms import FittedLinear
 from tusi.causal.structural.structure import Structure
@@ -50,7 +51,7 @@ class Refutation:
     cause, effect
         The edge.
     strength
-        Share of the variance of the effect, given its other causes, that the cause explains.
+        Share of the variance of the effect, given its other causes, that the cause explains, both in normal scores.
     placebo
         P-value: the cause replaced by the same field, shifted.
     any_pair
@@ -93,8 +94,9 @@ def refute(
 
     Cause and effect are regressed on the effect's other causes; the share of the rest that the one explains of the
     other is compared with that of images shifted against each other, which keep their spatial structure. Edges that a
-    search found must beat the strongest of all pairs, since a search takes the strongest. Known errors of linear causes
-    are allowed for. No refuter says which way an edge points.
+    search found must beat the strongest of all pairs, since a search takes the strongest. All in normal scores, so that
+    outliers decide nothing, unless known errors of common causes are to be allowed for (linear equations only). No
+    refuter says which way an edge points.
 
     Parameters
     ----------
@@ -157,10 +159,12 @@ class _Edge:
                 if isinstance(fitted, FittedLinear):
                     combination[side, others] = -fitted.slope
             left.append(value)
-        error = rows.error_covariance.mean(axis=0)
+        shared = _shared(left[0], combination, rows.error_covariance.mean(axis=0), structure)
+        if not shared:
+            left = [_normal_scores(value) for value in left]
         return cls(
             names=(structure.names[i], structure.names[j]), features=_orthonormal(structure.mechanism.basis(left[0])),
-            effect=left[1], shared=_shared(left[0], combination, error, structure), layout=rows.layout,
+            effect=left[1], shared=shared, layout=rows.layout,
         )  # fmt: skip
 
     def strength(self, effects: Float[np.ndarray, "*case row"]) -> Float[np.ndarray, "*case"]:
@@ -208,7 +212,8 @@ def _strongest_of_noise(
 ) -> Float[np.ndarray, " surrogate"]:
     """Return the largest strength of any pair, in its mean over surrogates, when all columns are shifted by chance."""
     empty = dataclasses.replace(structure, arrow=np.zeros_like(structure.arrow))
-    columns = np.stack([empty.family(rows, j).centred(rows.value[:, j]) for j in range(rows.n_variables)], axis=1)
+    centred = [empty.family(rows, j).centred(rows.value[:, j]) for j in range(rows.n_variables)]
+    columns = np.stack([_normal_scores(column) for column in centred], axis=1)
     features = [_orthonormal(structure.mechanism.basis(column)) for column in columns.T]
     columns = columns / np.maximum(np.sqrt((columns**2).sum(axis=0)), 1e-300)
     group = np.repeat(np.arange(len(features)), [one.shape[1] for one in features])
@@ -271,6 +276,11 @@ def _orthonormal(columns: np.ndarray) -> Float[np.ndarray, "row term"]:
         return centred
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)
     return left[:, singular > 1e-8 * max(singular[0], 1e-300)]
+
+
+def _normal_scores(values: np.ndarray) -> np.ndarray:
+    """Return values in ranks of the normal distribution: outliers that coincide by chance count no more than others."""
+    return stats.norm.ppf((stats.rankdata(values) - 0.5) / len(values))
 
 
 def _rank(seen: float, chance: np.ndarray) -> float:
