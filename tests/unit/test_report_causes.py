@@ -90,7 +90,7 @@ def test_marks_of_fci_are_turned_with_the_pair(found):
 def test_an_effect_map_colours_every_place_once(found):
     one = found.maps[0]
     axes = draw_effect_map(new_figure(3, 3).subplots(), one, table=found.table, image=2, limit=1.0)
-    assert sum(len(part.get_offsets()) for part in axes.collections) == (found.table.image == 2).sum()
-    assert set(np.round(axes.collections[-1].get_array(), 9)) <= set(np.round(one.drawn[one.image == 2], 9))
+    assert sum(len(np.asarray(part.get_offsets())) for part in axes.collections) == (found.table.image == 2).sum()
+    assert set(np.round(np.asarray(axes.collections[-1].get_array()), 9)) <= set(np.round(one.drawn[one.image == 2], 9))
     low, high = axes.get_ylim()
     assert low > high

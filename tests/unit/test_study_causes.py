@@ -10,13 +10,20 @@ from tusi.causal import CausalTable, Knowledge
 from tusi.data import Atoms, storage
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.errors import InputError
+from tusi.execution import SerialExecutor
 from tusi.inference.spatial import Layout
 from tusi.structure import register_lattice
+from tusi.study import pipeline
+from tusi.study.analysis import InputFile
 from tusi.study.between_images import related_probability
 from tusi.study.causes import CausesOptions, discover_causes
 from tusi.study.files import CLASSES
+from tusi.study.options import AnalysisOptions
+from tusi.study.partial import PartialFolder
+from tusi.study.provenance import command_of
 from tusi.study.site_variables import site_variables
-from tusi.study.structure import ImageStructure, ring_neighbourhoods
+from tusi.study.steps import ImageTask
+from tusi.study.structure import ImageStructure, StructureAnalysis, StructureOptions, ring_neighbourhoods
 
 CHAIN = np.array([[0, 0.6, 0.0], [0, 0, 0.6], [0, 0, 0]])
 NAMES = ("cause", "middle", "effect")
@@ -276,3 +283,33 @@ def test_single_species_and_missing_neighbourhoods():
         site_variables([structure_of(few, "small")])
     with pytest.raises(InputError, match="one of Mo, Re"):
         site_variables(structures(effect=0.0), species="W")
+
+
+def step_of(folder, **options):
+    """The step of an analysis that looks for causes, on the images of `structures`."""
+    images = structures(effect=0.12)
+    task = ImageTask(
+        number=0, file=InputFile(path="a", name="a", sha256="0", n_bytes=1), options=AnalysisOptions(**options)
+    )
+    run = pipeline._Run(
+        tasks=(task,),
+        keys=[{"structure": "key"}],
+        folder=PartialFolder(folder),
+        executor=SerialExecutor(),
+        progress=None,
+    )
+    shared = StructureAnalysis(
+        images=images, modes=None, composition=None, split=None, options=StructureOptions(), notes=()
+    )
+    return run.causes([{"structure": pipeline.StepResult(value=images[0])}], shared)
+
+
+def test_an_analysis_looks_for_causes_keeps_them_and_leaves_them_out(tmp_path, monkeypatch):
+    first = step_of(tmp_path)
+    assert first.value.graph.probability("composition", "local_Re_count") == 1.0
+    monkeypatch.setattr(pipeline, "discover_causes", None)  # whoever calls it now fails
+    assert step_of(tmp_path).value.verdict == first.value.verdict
+    assert step_of(None, causes=False).value is None
+    assert step_of(None, models=()).value is None
+    assert "--no-causes" in command_of(("a",), AnalysisOptions(causes=False))
+    assert "causes" not in command_of(("a",), AnalysisOptions())
