@@ -37,7 +37,7 @@ from tusi.numerics.warping import (
 )
 
 COUNTS = NoiseModel()
-SHAPE = (144, 144)
+SHAPE, LARGER = (128, 128), (144, 144)
 PERFECT = Disorder(amplitude_spread=0.0, dopant_fraction=0.0, vacancy_fraction=0.0, displacement=0.0)
 
 
@@ -84,7 +84,7 @@ def test_what_a_stack_leaves_is_the_noise_and_as_large_as_stated():
 
 def test_what_a_pair_leaves_is_the_noise_and_as_large_as_stated():
     recipe = StackRecipe(
-        scan_angles=(0.0, 90.0), shape=SHAPE, drift=(3.0, -2.0), wander=0.8, line_jitter=0.15, dose=1000.0
+        scan_angles=(0.0, 90.0), shape=LARGER, drift=(3.0, -2.0), wander=0.8, line_jitter=0.15, dose=1000.0
     )
     parts = []
     for seed in range(2):
@@ -126,7 +126,7 @@ def test_frames_are_not_put_a_lattice_vector_away():
 
 
 def test_frames_that_share_a_third_are_joined():
-    recipe = StackRecipe(scan_angles=(0.0,) * 7, shape=SHAPE, jump=30.0, dose=300.0)
+    recipe = StackRecipe(scan_angles=(0.0,) * 7, shape=LARGER, jump=30.0, dose=300.0)
     world = simulate_stack(recipe, rng=np.random.default_rng(3))
     assert np.ptp(world.displacement.mean(axis=1), axis=0).max() > 60
     restored = register_stack(world.movie, registration=Rigid(), noise=COUNTS)
