@@ -96,7 +96,7 @@ def _connections(found: "CausalAnalysis") -> list[str]:
             f"{plain(edge.cause)} acts on {plain(edge.effect)} ({size}P = {edge.probability:.2f})"
         )
     said = [f"Unless a common cause is hidden, {'; '.join(out[True])}."] if out[True] else []
-    said += [f"{'Less' if said else 'Not'} surely, {'; '.join(out[False])}."] if out[False] else []
+    said += [f"{'Less surely' if said else 'Perhaps'}, {'; '.join(out[False])}."] if out[False] else []
     loose = [edge for edge in edges if edge.relation == "undecided"]
     if loose:
         pair = "; ".join(f"{plain(one.cause)} and {plain(one.effect)} (P = {one.connected:.2f})" for one in loose)
@@ -107,7 +107,7 @@ def _connections(found: "CausalAnalysis") -> list[str]:
         said.append(f"Related through something that is not in the table: {pair}.")
     rest = pairs - len(edges)
     if rest:
-        said.append(f"Of the other {rest} of {pairs} pairs nothing is seen: {worth}.")
+        said.append(f"The other {rest} of {pairs} pairs are rather not connected directly: {worth}.")
     return said
 
 
@@ -190,7 +190,7 @@ def _images(found: "CausalAnalysis") -> list[str]:
         critical = stats.t.ppf(0.975, freedom)
         seen = (
             f"with {number(freedom)} degree{'s' * (freedom != 1)} of freedom only correlations above "
-            f"{critical / np.sqrt(critical**2 + freedom):.2f} between their means stand out"
+            f"{critical / np.sqrt(critical**2 + freedom):.3g} between their means stand out"
         )
     return [
         f"{number(n_images).capitalize()} images can tell what acts from place to place within them. What {outer} does "
