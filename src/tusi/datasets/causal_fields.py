@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy import fft, stats
+from scipy import fft, special
 
 from tusi.causal import CausalTable
 from tusi.errors import InputError
@@ -68,9 +68,12 @@ def random_field(recipe: FieldRecipe, *, rng: np.random.Generator) -> Float[np.n
     field = noise[:rows, :columns]
     if recipe.tail == "normal":
         return field
-    law = {"laplace": stats.laplace(scale=2**-0.5), "student": stats.t(3, scale=3**-0.5),
-           "uniform": stats.uniform(-(3**0.5), 2 * 3**0.5)}[recipe.tail]  # fmt: skip
-    return law.ppf(stats.norm.cdf(field))
+    share = special.ndtr(field)
+    if recipe.tail == "laplace":
+        return np.where(share < 0.5, np.log(2 * share), -np.log(2 * special.ndtr(-field))) * 2**-0.5
+    if recipe.tail == "student":
+        return special.stdtrit(3, share) * 3**-0.5
+    return 3**0.5 * (2 * share - 1)
 
 
 def linear_fields(
