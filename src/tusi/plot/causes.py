@@ -15,6 +15,9 @@ from tusi.study.effect_maps import EffectMap
 LEAST, MOST = 0.6, 4.2
 """Width of an edge of probability zero and one, in points."""
 
+LABEL = 0.36
+"""Where on an edge its strength stands, as a share of the way from cause to effect."""
+
 BEND = 0.16
 """How far an edge that passes a level bends, in units of its length."""
 
@@ -120,13 +123,13 @@ def _edge(
 def _label(
     axes: Axes, edge: CausalEdge, start: Float[np.ndarray, " 2"], end: Float[np.ndarray, " 2"], bend: float
 ) -> None:
-    """Write the strength of an action at the middle of its line."""
+    """Write the strength of an action on its line, off the middle, where lines cross."""
     along = end - start
-    middle = (start + end) / 2 + 0.5 * bend * np.array([along[1], -along[0]])
+    place = start + LABEL * along + 2 * LABEL * (1 - LABEL) * bend * np.array([along[1], -along[0]])
     text = f"{edge.strength:+.2f}".replace("-", "\N{MINUS SIGN}")
     box = {"boxstyle": "square,pad=0.15", "facecolor": PAPER, "edgecolor": RULE, "linewidth": 0.4}
     axes.text(
-        float(middle[0]), float(middle[1]), text, ha="center", va="center", fontsize=7, color=INK, bbox=box, zorder=4
+        float(place[0]), float(place[1]), text, ha="center", va="center", fontsize=7, color=INK, bbox=box, zorder=4
     )
 
 
