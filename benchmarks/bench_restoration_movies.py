@@ -52,7 +52,8 @@ def lazy_movie(path: Path, n_frames: int, side: int) -> xr.DataArray:
         return np.fromfile(path, np.float32, count, offset=4 * first * side**2).reshape(-1, side, side)
 
     sizes = tuple(min(CHUNK, n_frames - first) for first in range(0, n_frames, CHUNK))
-    frames = da.map_blocks(read, chunks=(sizes, (side,), (side,)), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
+    blocks = {"chunks": (sizes, (side,), (side,)), "dtype": np.float32, "meta": np.empty((0, 0, 0), np.float32)}
+    frames = da.map_blocks(read, **blocks)
     grid = make_grid(np.zeros((side, side)))
     frame = xr.DataArray(np.arange(n_frames), dims="frame", attrs={"units": "1"})
     coordinates = {"frame": frame, "y": grid.coords["y"], "x": grid.coords["x"]}

@@ -7,6 +7,7 @@ from tusi.lazy import load_on_use
 if TYPE_CHECKING:
     from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
     from tusi.study.arrangements import read_observations
+    from tusi.study.causes import CausalAnalysis, CausesOptions, discover_causes
     from tusi.study.cluster import DaskExecutor
     from tusi.study.couplings import couplings_of
     from tusi.study.files import load, save
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "analysis",
     "AnalysisOptions": "options",
+    "CausalAnalysis": "causes",
+    "CausesOptions": "causes",
     "DaskExecutor": "cluster",
     "ImageAnalysis": "analysis",
     "InputFile": "analysis",
@@ -34,6 +37,7 @@ _HOMES = {
     "ArrayLayout": "inversion",
     "analyze": "pipeline",
     "couplings_of": "couplings",
+    "discover_causes": "causes",
     "invert": "inversion_run",
     "load": "files",
     "load_inversion": "inversion_run",
@@ -48,6 +52,8 @@ __all__ = [
     "Analysis",
     "AnalysisOptions",
     "ArrayLayout",
+    "CausalAnalysis",
+    "CausesOptions",
     "DaskExecutor",
     "ImageAnalysis",
     "InputFile",
@@ -60,6 +66,7 @@ __all__ = [
     "SymmetryMap",
     "analyze",
     "couplings_of",
+    "discover_causes",
     "invert",
     "load",
     "load_inversion",
