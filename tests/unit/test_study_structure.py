@@ -57,6 +57,13 @@ def test_chains_are_found_said_and_pooled(described):
     assert first.table("nothing of the kind") is None
 
 
+def test_displacements_too_small_for_chains_are_not_called_so():
+    image = image_structure(*crystal(2, amplitude=0.06), name="relaxed")
+    assert image.dimerised.share > 0.5
+    assert image.alternation == pytest.approx(0.06 / 3.16, rel=0.4)
+    assert "relaxed: no chains (" in image.verdict
+
+
 def test_a_plain_crystal_shows_nothing():
     image = image_structure(*crystal(3), name="plain")
     structure = pooled_structure([image])

@@ -41,6 +41,13 @@ from tusi.study.symmetry import SymmetryMap
 LEAST_SHARE = 0.05
 """Share of dimerised sites below which an image is called not dimerised."""
 
+SURE = 0.01
+"""P-value below which a site is surely displaced."""
+
+LEAST_AMPLITUDE = 0.03
+"""Amplitude, in distances between neighbours, below which alternating displacements are no chains: atoms relax by as
+much around a dopant."""
+
 DOUBLED = 0.5
 """Share of dimerised sites from which on the cell is taken to be doubled."""
 
@@ -125,13 +132,28 @@ class ImageStructure:
         found = []
         if self.dimerised is not None and np.isfinite(self.dimerised.share):
             share = self.dimerised.share
-            found.append(f"{100 * share:.0f} % of the sites dimerised" if share >= LEAST_SHARE else "not dimerised")
+            if share < LEAST_SHARE:
+                found.append("not dimerised")
+            elif self.alternation < LEAST_AMPLITUDE:
+                size = f"by {100 * self.alternation:.1g} % of their distance"
+                found.append(f"no chains ({100 * share:.0f} % of the sites displaced alternately, {size})")
+            else:
+                found.append(f"{100 * share:.0f} % of the sites dimerised")
         if self.classes is not None:
             number = self.classes.n_classes
             found.append(f"{number} kind{'s' * (number != 1)} of neighbourhoods")
         if self.short_range is not None and np.isfinite(self.short_range.joint_p_value):
             found.append(f"short-range order p = {self.short_range.joint_p_value:.2g}")
         return f"{self.name}: {', '.join(found) or 'nothing could be told'}"
+
+    @property
+    def alternation(self) -> float:
+        """Median amplitude of displacements of period two where they are sure, in distances between neighbours."""
+        if self.dimerised is None:
+            return float("nan")
+        sure = self.dimerised.p_value < SURE
+        distance = np.linalg.norm(self.lattice.vectors[0], axis=1).min()
+        return float(np.median(self.dimerised.amplitude[sure]) / distance) if sure.any() else 0.0
 
     def table(self, column: str) -> Descriptors | None:
         """Return the table that has this column; `None` where it could not be had."""
