@@ -5,15 +5,13 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import fft, linalg
+from scipy import fft
 
+from tusi.causal.measurement import believable_error, mean_error
 from tusi.causal.table import CausalTable
 from tusi.errors import InputError
 from tusi.inference.spatial import Detrending, Layout, PairLags
 from tusi.inference.spatial.lags import LagSums
-
-LEAST_RELIABILITY = 0.05
-"""Share of any combination's variance that is taken as real at least, whatever the errors are said to be."""
 
 N_BLOCKS = 25
 """Blocks of all images that are left out one after another to see how sure a number is."""
@@ -63,16 +61,14 @@ class Sample:
                 then="Leave them out, or choose `Centring(within=False)` to compare images.",
             )  # fmt: skip
         value = np.ascontiguousarray((left.value / scale).T)
-        image = left.layout.image
-        own = [table.error_covariance[left.kept[image == k]].mean(axis=0) for k in range(left.layout.n_images)]
-        error = np.tensordot(np.bincount(image) / len(image) * left.noise_gain, own, axes=1) / np.outer(scale, scale)
+        error = mean_error(table, left) / np.outer(scale, scale)
         covariance = value @ value.T / value.shape[1]
         if np.linalg.eigvalsh(covariance)[0] < 1e-10:
             raise InputError(
                 "table", expected="variables of which none follows from the others", got="one that does",
                 then="Leave it out; `causal.lint` names such columns.",
             )  # fmt: skip
-        return cls(value=value, error=_believable(error, covariance), scale=scale, layout=left.layout)
+        return cls(value=value, error=believable_error(error, covariance), scale=scale, layout=left.layout)
 
     @cached_property
     def lags(self) -> PairLags:
@@ -120,14 +116,3 @@ class Sample:
                 ):
                     out[part] = (image * side + number) * side + place
         return out
-
-
-def _believable(error: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return a covariance of errors that leaves something real of every combination of the variables."""
-    if not error.any():
-        return error
-    share, vectors = linalg.eigh(error, covariance)
-    if share[-1] <= 1 - LEAST_RELIABILITY:
-        return error
-    basis = covariance @ vectors
-    return (basis * np.minimum(share, 1 - LEAST_RELIABILITY)) @ basis.T

@@ -4,18 +4,16 @@ import dataclasses
 from functools import lru_cache
 
 import numpy as np
-from scipy import linalg, stats
+from scipy import stats
 
 from tusi.causal.independence.question import Independence, IndependenceTest, PreparedTest
+from tusi.causal.measurement import LEAST_RELIABILITY, believable_error, mean_error
 from tusi.causal.table import CausalTable
 from tusi.inference.spatial.detrending import Centring, Detrended, Detrending
 from tusi.inference.spatial.lags import LagSums, PairLags
 
 N_KEPT = 256
 """Residuals that are kept for further questions."""
-
-LEAST_RELIABILITY = 0.05
-"""Share of any combination's variance that is taken as real at least, whatever the errors are said to be."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -75,7 +73,7 @@ class _PreparedCorrelation(PreparedTest):
         scale[list(self._between)] = 1.0
         self._value = detrended.value / scale
         self._covariance = self._value.T @ self._value / len(self._value)
-        self._error = _believable(_mean_error(table, detrended) / np.outer(scale, scale), self._covariance)
+        self._error = believable_error(mean_error(table, detrended) / np.outer(scale, scale), self._covariance)
         self._means = np.stack([np.bincount(table.image, weights=column) for column in table.value.T], axis=1)
         self._means /= np.bincount(table.image)[:, None]
         self._most = len(self._value) * max(1 - detrended.freedom / len(table), 0.0)
@@ -132,25 +130,6 @@ class _PreparedCorrelation(PreparedTest):
         return Independence(
             p_value=_p_value(correlation, size - 2 - len(given)), estimate=correlation, n_effective=size
         )
-
-
-def _mean_error(table: CausalTable, detrended: Detrended) -> np.ndarray:
-    """Return the mean covariance of the errors of detrended values."""
-    image = detrended.layout.image
-    own = [table.error_covariance[detrended.kept[image == k]].mean(axis=0) for k in range(detrended.layout.n_images)]
-    return np.tensordot(np.bincount(image) / len(image) * detrended.noise_gain, own, axes=1)
-
-
-def _believable(error: np.ndarray, covariance: np.ndarray) -> np.ndarray:
-    """Return a covariance of errors that leaves something real of every combination of the variables."""
-    if not error.any():
-        return error
-    within = covariance + 1e-12 * np.eye(len(covariance))
-    share, vectors = linalg.eigh(error, within)
-    if share[-1] <= 1 - LEAST_RELIABILITY:
-        return error
-    basis = within @ vectors
-    return (basis * np.minimum(share, 1 - LEAST_RELIABILITY)) @ basis.T
 
 
 def _p_value(correlation: float, freedom: float) -> float:

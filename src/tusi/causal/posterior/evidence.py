@@ -6,12 +6,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import multigammaln
 
+from tusi.causal.measurement import LEAST_RELIABILITY, mean_error
 from tusi.causal.table import CausalTable
 from tusi.errors import InputError
 from tusi.inference.spatial import Centring, Detrending, PairLags
-
-LEAST_RELIABILITY = 0.05
-"""Share of a variable's variance that is taken as real at least, whatever its errors are said to be."""
 
 ALIKE = 2.0
 """Pairs whose effective sample sizes are within this factor of the smallest count as equally smooth: the smallest of
@@ -135,8 +133,7 @@ class GaussianEvidence:
                 then="Compare images with `tusi.causal.panel`, or leave these variables out.",
             )  # fmt: skip
         value = value / spread
-        error = _mean_error(table, detrended.kept, np.asarray(detrended.noise_gain)[layout.image])
-        error = error / np.outer(spread, spread)
+        error = mean_error(table, detrended) / np.outer(spread, spread)
         reliable = np.clip(1 - np.diagonal(error), LEAST_RELIABILITY, 1.0)
         covariance = value.T @ value / len(value) - error
         correlation = _nearest_correlation(covariance / np.sqrt(np.outer(reliable, reliable)))
@@ -202,11 +199,6 @@ def log_evidence_of_subsets(
             - 0.5 * after * np.linalg.slogdet(scatter[np.ix_(own, own)])[1]
         )
     return out
-
-
-def _mean_error(table: CausalTable, kept: np.ndarray, gain: np.ndarray) -> Float[np.ndarray, "variable variable_"]:
-    """Return the mean covariance of the errors of detrended values."""
-    return np.tensordot(gain, table.error_covariance[kept], axes=1) / len(kept)
 
 
 def _nearest_correlation(matrix: np.ndarray) -> Float[np.ndarray, "variable variable_"]:

@@ -6,16 +6,13 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
-from scipy import linalg
 
+from tusi.causal.measurement import believable_error
 from tusi.errors import InputError
 from tusi.inference.spatial import Layout
 
 Intercepts = Literal["image", "common"]
 """Whether each image has its own constant in each equation (fixed effects), or all share one."""
-
-LEAST_RELIABILITY = 0.05
-"""Share of any combination's variance that is taken as real at least, whatever the errors are said to be."""
 
 DETERMINED = 1e-10
 """Share of the largest below which an eigenvalue of the causes' correlations says that they determine each other."""
@@ -177,7 +174,7 @@ class Linear(Mechanism):
         product = cause.T @ (effect * family.weight) / total
         error = family.error[:-1, :-1] / np.outer(spread, spread)
         if family.error.any():
-            error = _believable(error, moments)
+            error = believable_error(error, moments)
             product = product - family.error[:-1, -1] / spread
         slope = np.linalg.pinv(moments - error, rcond=DETERMINED, hermitian=True) @ product
         return FittedLinear(slope=slope / spread)
@@ -213,13 +210,3 @@ class FittedLinear(FittedMechanism):
             f"{'-' if slope < 0 else '+'} {abs(slope):.3g} {name}"
             for slope, name in zip(self.slope, names, strict=True)
         )
-
-
-def _believable(error: np.ndarray, moments: np.ndarray) -> np.ndarray:
-    """Return a covariance of errors that leaves something real of every combination of the causes."""
-    within = moments + 1e-12 * np.eye(len(moments))
-    share, vectors = linalg.eigh(error, within)
-    if share[-1] <= 1 - LEAST_RELIABILITY:
-        return error
-    basis = within @ vectors
-    return (basis * np.minimum(share, 1 - LEAST_RELIABILITY)) @ basis.T
