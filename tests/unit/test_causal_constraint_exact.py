@@ -7,8 +7,8 @@ import pytest
 
 from tusi.causal import Knowledge
 from tusi.causal.constraint import FCI, PC, Mark
-from tusi.causal.constraint.search import reachable
 from tusi.causal.independence import Independence, Oracle, PreparedTest
+from tusi.causal.knowledge import reachable
 from tusi.datasets.causal_graphs import random_acyclic_graph
 
 NAMES = tuple("abcdefghij")

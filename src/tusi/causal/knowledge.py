@@ -88,6 +88,24 @@ class Knowledge:
             demanded[names.index(cause), names.index(effect)] = True
         return demanded
 
+    def possible(self, names: tuple[str, ...]) -> Bool[np.ndarray, "cause effect"]:
+        """Return whether each variable may act on each other one if nothing acts back on its own causes.
+
+        Parameters
+        ----------
+        names
+            Variables of the table, in order.
+
+        Raises
+        ------
+        InputError
+            The required pairs make a cycle, or a variable is not among the names.
+        """
+        ancestor = reachable(self.demanded(names))
+        if np.diagonal(ancestor).any():
+            raise InputError("required", expected="pairs without a cycle", got=str(self.required))
+        return self.allowed(names) & ~ancestor.T
+
     def _known(self, names: tuple[str, ...]) -> None:
         mentioned = {name for tier in self.tiers for name in tier} | set(self.exogenous)
         mentioned |= {name for pair in (*self.forbidden, *self.required) for name in pair}
@@ -97,3 +115,23 @@ class Knowledge:
                 expected=f"variables among {', '.join(names)}",
                 got=", ".join(sorted(mentioned - set(names))),
             )
+
+
+def reachable(arrow: Bool[np.ndarray, "cause effect"]) -> Bool[np.ndarray, "cause effect"]:
+    """Return whether one comes from i to j along one or more arrows.
+
+    Parameters
+    ----------
+    arrow
+        Entry (i, j): whether there is one from i to j.
+
+    Examples
+    --------
+    >>> chain = np.array([[False, True, False], [False, False, True], [False, False, False]])
+    >>> reachable(chain).astype(int).tolist()
+    [[0, 1, 1], [0, 0, 1], [0, 0, 0]]
+    """
+    reached = arrow.copy()
+    for middle in range(len(arrow)):
+        reached |= reached[:, middle, None] & reached[None, middle, :]
+    return reached

@@ -12,7 +12,7 @@ from tusi.causal.constraint.ledger import Evidence, Ledger
 from tusi.causal.constraint.skeleton import Limits, Start, edges_discovered
 from tusi.causal.independence import IndependenceTest, PreparedTest
 from tusi.causal.independence.linear import PartialCorrelation
-from tusi.causal.knowledge import Knowledge
+from tusi.causal.knowledge import Knowledge, reachable
 from tusi.causal.table import CausalTable
 from tusi.data import CausalGraph
 from tusi.errors import InputError
@@ -149,22 +149,5 @@ def directions(knowledge: Knowledge | None, names: tuple[str, ...]) -> tuple[np.
         The variables.
     """
     known = knowledge or Knowledge()
-    ancestor = reachable(known.demanded(names))
-    if np.diagonal(ancestor).any():
-        raise InputError("required", expected="pairs without a cycle", got=str(known.required))
-    allowed = known.allowed(names) & ~ancestor.T
-    return allowed, reachable(allowed) & ~ancestor.T & ~np.eye(len(names), dtype=bool)
-
-
-def reachable(arrow: Bool[np.ndarray, "cause effect"]) -> Bool[np.ndarray, "cause effect"]:
-    """Return whether one comes from i to j along one or more arrows.
-
-    Parameters
-    ----------
-    arrow
-        Entry (i, j): whether there is one from i to j.
-    """
-    reached = arrow.copy()
-    for middle in range(len(arrow)):
-        reached |= reached[:, middle, None] & reached[None, middle, :]
-    return reached
+    allowed = known.possible(names)
+    return allowed, reachable(allowed) & ~reachable(known.demanded(names)).T & ~np.eye(len(names), dtype=bool)

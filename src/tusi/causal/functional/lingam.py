@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 
 from tusi.causal.functional.direction import preference_p_value
 from tusi.causal.functional.normality import gaussianity
-from tusi.causal.functional.order import causal_order, possible_causes
+from tusi.causal.functional.order import causal_order
 from tusi.causal.functional.regression import DirectEffects, direct_effects
 from tusi.causal.functional.sample import Sample
 from tusi.causal.knowledge import Knowledge
@@ -148,8 +148,8 @@ class DirectLingam:
             What is known before.
         """
         sample = Sample.of(table, self.detrending)
-        allowed = possible_causes(knowledge, table.names)
-        required = (knowledge or Knowledge()).demanded(table.names)
+        known = knowledge or Knowledge()
+        allowed, required = known.possible(table.names), known.demanded(table.names)
         order = causal_order(sample.value, sample.error, allowed=allowed)
         n_pairs = table.n_variables * (table.n_variables - 1) // 2
         effects = direct_effects(sample, order, allowed=allowed, required=required, level=self.level / n_pairs)

@@ -4,25 +4,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from tusi.causal.functional.direction import dependences, likelihood_ratios
-from tusi.causal.knowledge import Knowledge
-from tusi.errors import InputError
-
-
-def possible_causes(knowledge: Knowledge | None, names: tuple[str, ...]) -> Bool[np.ndarray, "cause effect"]:
-    """Return who may act directly on whom if nothing acts back on its own causes.
-
-    Parameters
-    ----------
-    knowledge
-        What is known; everything may be when not given.
-    names
-        The variables.
-    """
-    known = knowledge or Knowledge()
-    ancestor = _reached(known.demanded(names))
-    if np.diagonal(ancestor).any():
-        raise InputError("required", expected="pairs without a cycle", got=str(known.required))
-    return known.allowed(names) & ~ancestor.T
+from tusi.causal.knowledge import reachable
 
 
 def causal_order(
@@ -46,7 +28,7 @@ def causal_order(
     allowed
         Entry (i, j): whether i may act on j.
     """
-    ancestor = _reached(allowed)
+    ancestor = reachable(allowed)
     before = ancestor & ~ancestor.T
     value, error = value.copy(), error.copy()
     left, order = list(range(len(value))), []
@@ -72,11 +54,3 @@ def _without(value: np.ndarray, error: np.ndarray, first: int) -> tuple[np.ndarr
     out = change @ value
     scale = out.std(axis=1, keepdims=True)
     return out / scale, change @ error @ change.T / (scale * scale.T)
-
-
-def _reached(arrow: np.ndarray) -> np.ndarray:
-    """Return whether one comes from i to j along arrows."""
-    reached = arrow.copy()
-    for middle in range(len(arrow)):
-        reached |= reached[:, middle, None] & reached[None, middle, :]
-    return reached

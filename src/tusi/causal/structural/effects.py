@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tusi.causal.bootstrap import BlockBootstrap
+from tusi.causal.knowledge import reachable
 from tusi.causal.structural.intervals import (
     N_DRAWS,
     Effect,
@@ -205,7 +206,7 @@ def between_variables(structure: Structure, cause: str, effect: str) -> tuple[st
     cause, effect
         Ends of the paths.
     """
-    walks = np.linalg.matrix_power(np.eye(len(structure.names)) + structure.arrow, len(structure.names)) > 0
+    walks = reachable(structure.arrow)
     i, j = (structure.names.index(name) for name in (cause, effect))
     return tuple(
         name for k, name in enumerate(structure.names) if k not in (i, j) and walks[i, k] and walks[k, j]
