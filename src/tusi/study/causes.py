@@ -12,7 +12,7 @@ from tusi.causal.constraint import FCI
 from tusi.causal.independence import PartialCorrelation
 from tusi.causal.lint import Finding, lint_table
 from tusi.causal.panel import SimpsonCheck, simpson_checks
-from tusi.causal.posterior import ExactPosterior, GaussianEvidence
+from tusi.causal.posterior import ExactPosterior, GaussianEvidence, GraphPosterior, slopes_given
 from tusi.data import CausalGraph
 from tusi.errors import InputError
 from tusi.inference.spatial import AdaptiveHighPass, Centring, Detrending
@@ -194,7 +194,7 @@ def discover_causes(
     search = captured(lambda: FCI(test=test, level=options.level).find(within, knowledge=known))
     notes += [f"FCI: {search.error}"] if search.error else []
     told("Looking for causes", 3, 5)
-    graph = _with_sizes(_joined_sources(posterior.graph, known, evidence, within), evidence, within)
+    graph = _with_sizes(_joined_sources(posterior, known), posterior)
     between, graph = with_image_variables(table.select(kept), graph, _among(given, kept))
     several = table.n_images > 1
     compared = within.select(_compared(table, given, within.names))
@@ -269,35 +269,26 @@ def _compared(table: CausalTable, knowledge: Knowledge, names: tuple[str, ...]) 
     return tuple(name for name in names if not outer or allowed[outer, table.number(name)].any())
 
 
-def _joined_sources(
-    graph: CausalGraph, knowledge: Knowledge, evidence: GaussianEvidence, within: CausalTable
-) -> CausalGraph:
+def _joined_sources(posterior: GraphPosterior, knowledge: Knowledge) -> CausalGraph:
     """Return the graph in which variables without a cause in the table are joined as likely as they are related."""
-    sources = np.flatnonzero(~knowledge.allowed(within.names).any(axis=0))
+    graph = posterior.graph
+    sources = np.flatnonzero(~knowledge.allowed(posterior.names).any(axis=0))
     if len(sources) < 2:
         return graph
-    correlation, n_effective = evidence.samples(within)
     confounded = graph.confounded.copy()
     for i, j in itertools.combinations(sources, 2):
-        probability = related_probability(float(correlation[i, j]), n_effective + 1)
+        probability = related_probability(float(posterior.correlation[i, j]), posterior.n_effective + 1)
         confounded[i, j] = confounded[j, i] = probability
     return dataclasses.replace(graph, confounded=confounded)
 
 
-def _with_sizes(graph: CausalGraph, evidence: GaussianEvidence, within: CausalTable) -> CausalGraph:
+def _with_sizes(graph: CausalGraph, posterior: GraphPosterior) -> CausalGraph:
     """Return the graph with effects that were not averaged over all graphs estimated given the likely causes."""
     if np.isfinite(graph.effect[graph.arrow >= LIKELY]).all():
         return graph
-    correlation, n_effective = evidence.samples(within)
     effect, error = graph.effect.copy(), graph.effect_error.copy()
-    for j in range(within.n_variables):
+    for j in range(len(posterior.names)):
         causes = np.flatnonzero(graph.arrow[:, j] >= LIKELY)
-        if not len(causes):
-            continue
-        inside = correlation[np.ix_(causes, causes)]
-        slope = np.linalg.solve(inside, correlation[causes, j])
-        left = max(1 - float(slope @ correlation[causes, j]), 0.0)
-        freedom = max(n_effective - len(causes) - 2, 1.0)
-        effect[causes, j] = slope
-        error[causes, j] = np.sqrt(np.diagonal(np.linalg.inv(inside)) * left / freedom)
+        slope, variance = slopes_given(posterior.correlation, posterior.n_effective, causes=causes, effect=j)
+        effect[causes, j], error[causes, j] = slope, np.sqrt(variance)
     return dataclasses.replace(graph, effect=effect, effect_error=error)

@@ -9,6 +9,7 @@ _HOMES = {
     "acyclic_graphs": "enumeration",
     "edge_probabilities": "summation",
     "log_evidence_of_subsets": "evidence",
+    "slopes_given": "evidence",
 }
 
 __all__ = list(_HOMES)

@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import multigammaln
 
 from tusi.causal.measurement import LEAST_RELIABILITY, mean_error
@@ -199,6 +199,37 @@ def log_evidence_of_subsets(
             - 0.5 * after * np.linalg.slogdet(scatter[np.ix_(own, own)])[1]
         )
     return out
+
+
+def slopes_given(
+    correlation: Float[np.ndarray, "variable variable_"],
+    n_effective: float,
+    *,
+    causes: Int[np.ndarray, " cause"],
+    effect: int,
+) -> tuple[Float[np.ndarray, " cause"], Float[np.ndarray, " cause"]]:
+    """Return direct effects of causes in standard deviations, each with the others held fixed, and their variances.
+
+    Parameters
+    ----------
+    correlation
+        Of the variables.
+    n_effective
+        Independent samples that it rests on.
+    causes, effect
+        Numbers of variables.
+
+    Examples
+    --------
+    >>> slope, variance = slopes_given(np.array([[1.0, 0.6], [0.6, 1.0]]), 67.0, causes=np.array([0]), effect=1)
+    >>> slope.round(3), variance.round(3)
+    (array([0.6]), array([0.01]))
+    """
+    inside = correlation[np.ix_(causes, causes)]
+    slope = np.linalg.solve(inside, correlation[causes, effect])
+    left = max(1 - float(slope @ correlation[causes, effect]), 0.0)
+    freedom = max(n_effective - len(causes) - 2, 1.0)
+    return slope, np.diagonal(np.linalg.inv(inside)) * left / freedom
 
 
 def _nearest_correlation(matrix: np.ndarray) -> Float[np.ndarray, "variable variable_"]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from tusi.causal.knowledge import Knowledge
 from tusi.causal.posterior.enumeration import MOST_NODES, acyclic_graphs
-from tusi.causal.posterior.evidence import FamilyEvidence, GaussianEvidence
+from tusi.causal.posterior.evidence import FamilyEvidence, GaussianEvidence, slopes_given
 from tusi.causal.posterior.summation import edge_probabilities
 from tusi.causal.table import CausalTable
 from tusi.data import CausalGraph
@@ -34,6 +34,8 @@ class GraphPosterior:
         Entry (i, j): probability that i acts directly on j.
     n_effective
         Independent samples that the evidence was worth.
+    correlation
+        Of the variables, corrected for errors.
     likeliest
         Up to a thousand graphs, likeliest first; `None` where there are too many to list.
     probability
@@ -46,6 +48,7 @@ class GraphPosterior:
     names: tuple[str, ...]
     edge: Float[np.ndarray, "cause effect"]
     n_effective: float
+    correlation: Float[np.ndarray, "variable variable_"]
     likeliest: np.ndarray | None
     probability: Float[np.ndarray, " graph"] | None
     effect: Float[np.ndarray, "cause effect"]
@@ -122,7 +125,7 @@ class ExactPosterior:
         unknown = np.full((table.n_variables, table.n_variables), np.nan)
         return GraphPosterior(
             names=table.names, edge=np.tensordot(share, np.array(edges), axes=1), n_effective=families.n_effective,
-            likeliest=None, probability=None, effect=unknown, effect_error=unknown,
+            correlation=families.correlation, likeliest=None, probability=None, effect=unknown, effect_error=unknown,
         )  # fmt: skip
 
     def _prior(self, names: tuple[str, ...], knowledge: Knowledge) -> Float[np.ndarray, "variable subset"]:
@@ -149,8 +152,9 @@ def _listed(weight: np.ndarray, families: FamilyEvidence) -> GraphPosterior:
     effect, error = _mean_effects(graphs, probability, causes, families)
     order = np.argsort(-probability, kind="stable")[:MOST_LISTED]
     return GraphPosterior(
-        names=families.names, edge=np.clip(edge, 0.0, 1.0), n_effective=families.n_effective, likeliest=graphs[order],
-        probability=probability[order], effect=effect, effect_error=error,
+        names=families.names, edge=np.clip(edge, 0.0, 1.0), n_effective=families.n_effective,
+        correlation=families.correlation, likeliest=graphs[order], probability=probability[order], effect=effect,
+        effect_error=error,
     )  # fmt: skip
 
 
@@ -163,14 +167,8 @@ def _mean_effects(
     for j in range(n_variables):
         of_causes = np.bincount(causes[:, j], weights=probability, minlength=1 << n_variables)
         for subset in np.flatnonzero(of_causes):
-            own = [k for k in range(n_variables) if subset >> k & 1]
-            if not own:
-                continue
-            inside = families.correlation[np.ix_(own, own)]
-            slope = np.linalg.solve(inside, families.correlation[own, j])
-            left = max(1 - slope @ families.correlation[own, j], 0.0)
-            freedom = max(families.n_effective - len(own) - 2, 1.0)
-            variance = np.diagonal(np.linalg.inv(inside)) * left / freedom
+            own = np.flatnonzero(subset >> np.arange(n_variables) & 1)
+            slope, variance = slopes_given(families.correlation, families.n_effective, causes=own, effect=j)
             mean[own, j] += of_causes[subset] * slope
             square[own, j] += of_causes[subset] * (slope**2 + variance)
             share[own, j] += of_causes[subset]

@@ -40,25 +40,27 @@ def edge_probabilities(
     (3, [[0.0, 0.333], [0.333, 0.0]])
     """
     n_variables = len(log_family)
-    total = float(_log_weight(_sums_over_causes(log_family)))
+    sums = _sums_over_causes(log_family)
+    total = float(_log_weight(sums))
     probability = np.zeros((n_variables, n_variables))
     subsets = np.arange(log_family.shape[1])
     for effect in range(n_variables):
         for cause in range(n_variables):
             if cause == effect or total == -np.inf:
                 continue
-            kept = log_family.copy()
-            kept[effect, (subsets >> cause) & 1 == 0] = -np.inf
-            if np.isfinite(kept[effect]).any():
-                probability[cause, effect] = np.exp(_log_weight(_sums_over_causes(kept)) - total)
+            kept = np.where((subsets >> cause) & 1, log_family[effect], -np.inf)
+            if np.isfinite(kept).any():
+                forced = sums.copy()
+                forced[effect] = _sums_over_causes(kept[None])[0]
+                probability[cause, effect] = np.exp(_log_weight(forced) - total)
     return np.clip(probability, 0.0, 1.0), total
 
 
 def _sums_over_causes(log_family: np.ndarray) -> Float[np.ndarray, "variable subset"]:
     """Return, for each variable and each set, the log of the summed weight of all causes inside the set."""
     sums = log_family.copy()
-    n_variables, n_subsets = sums.shape
-    for bit in range(n_variables):
+    n_subsets = sums.shape[1]
+    for bit in range(n_subsets.bit_length() - 1):
         with_bit = np.flatnonzero((np.arange(n_subsets) >> bit) & 1)
         sums[:, with_bit] = np.logaddexp(sums[:, with_bit], sums[:, with_bit ^ (1 << bit)])
     return sums
