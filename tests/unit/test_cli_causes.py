@@ -7,7 +7,7 @@ import pytest
 
 from tusi.cli import main
 from tusi.data import storage
-from tusi.study.causal_files import ColumnRoles, read_causal_table
+from tusi.study.causes.files import ColumnRoles, read_causal_table
 from tusi.study.files import CLASSES
 
 

@@ -31,7 +31,12 @@ def found():
     known = Knowledge(
         tiers=(("composition",), ("local_count",), ("cell_area",)), required=(("composition", "local_count"),)
     )
-    return discover_causes(table, knowledge=known, meaning={"local_count": "number of <neighbours>"})
+    return discover_causes(
+        table,
+        knowledge=known,
+        meaning={"local_count": "number of <neighbours>"},
+        rng=np.random.default_rng(2),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,7 @@ def test_the_page_says_what_was_found(found, page):
     page = text_of(page)
     assert "local count → cell area" in page
     assert "Within and between images" in page
-    assert "reversal" in page or "different" in page
+    assert "turn round" in page or "differ" in page
     assert "4 images" in page
     assert "given" in page
     assert "Å²" in page

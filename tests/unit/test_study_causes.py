@@ -15,19 +15,24 @@ from tusi.inference.spatial import Layout
 from tusi.structure import register_lattice
 from tusi.study import pipeline
 from tusi.study.analysis import InputFile
-from tusi.study.between_images import related_probability
-from tusi.study.causes import CausesOptions, discover_causes
+from tusi.study.causes import CausesOptions
+from tusi.study.causes import discover_causes as discover
+from tusi.study.causes.between_images import related_probability
+from tusi.study.causes.site_variables import site_variables
 from tusi.study.files import CLASSES
 from tusi.study.options import AnalysisOptions
 from tusi.study.partial import PartialFolder
 from tusi.study.provenance import command_of
-from tusi.study.site_variables import site_variables
 from tusi.study.steps import ImageTask
 from tusi.study.structure import ImageStructure, StructureAnalysis, StructureOptions, ring_neighbourhoods
 
 CHAIN = np.array([[0, 0.6, 0.0], [0, 0, 0.6], [0, 0, 0]])
 NAMES = ("cause", "middle", "effect")
 TIERS = Knowledge(tiers=(("cause",), ("middle", "effect")))
+
+
+def discover_causes(table, **choices):
+    return discover(table, rng=np.random.default_rng(0), **choices)
 
 
 def world(seed=0, *, n_images=1, smoothing=1.0, shape=(28, 28)):

@@ -13,8 +13,8 @@ from tusi.errors import InputError
 
 if TYPE_CHECKING:
     from tusi.causal import Knowledge
-    from tusi.study.causal_files import CausalInput
     from tusi.study.causes import CausalAnalysis
+    from tusi.study.causes.files import CausalInput
 
 
 def causes(
@@ -52,16 +52,19 @@ def causes(
             show_default="not where rows have positions",
         ),
     ] = None,
+    seed: Annotated[int, typer.Option(help="Of shifted images and simulated experiments.")] = 0,
     level: Annotated[float, typer.Option(help="P-value above which FCI takes two variables for independent.")] = 0.01,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
         "causes.h5"
     ),
 ) -> None:
     """Say what acts on what in a table, how probably, and what the data cannot decide."""
+    import numpy as np
+
     from tusi.data import storage
     from tusi.report.causes import write_causes_report
-    from tusi.study.causal_files import ColumnRoles, read_causal_table
     from tusi.study.causes import CausesOptions, discover_causes
+    from tusi.study.causes.files import ColumnRoles, read_causal_table
     from tusi.study.files import CLASSES
 
     out = _checked(result_path(out), table)
@@ -81,6 +84,7 @@ def causes(
             options=CausesOptions(long_waves=not given.located if long_waves is None else long_waves, level=level),
             meaning=given.meaning,
             progress=progress,
+            rng=np.random.default_rng(seed),
         )
         found = _made(found, given, table)
         storage.save(found, out, classes=CLASSES)

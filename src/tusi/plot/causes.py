@@ -10,7 +10,7 @@ from tusi.causal import CausalTable
 from tusi.data import CausalEdge, CausalGraph
 from tusi.plot.canvas import bare
 from tusi.plot.palette import CLASSES, INK, PAPER, RULE, SOFT
-from tusi.study.effect_maps import EffectMap
+from tusi.study.causes.effect_maps import EffectMap
 
 LEAST, MOST = 0.6, 4.2
 """Width of an edge of probability zero and one, in points."""

@@ -13,13 +13,14 @@ from tusi.data import CausalEdge
 from tusi.data.storage import write_atomically
 from tusi.plot import new_figure
 from tusi.plot.causes import draw_causal_graph, draw_effect_map
+from tusi.report.causal_model import model_part, outlook_part
 from tusi.report.figures import figure_svg, styled
 from tusi.report.layout import Section, cards, fact_list, page, table, verdict_header, warning_list
 from tusi.report.markup import Markup, element, joined
 from tusi.report.mathematics import typeset
 from tusi.report.numbers import fixed, p_value, whole, with_error
-from tusi.study.causal_words import plain
 from tusi.study.causes import CausalAnalysis
+from tusi.study.causes.words import plain, reason
 
 DRAWN = 0.3
 """Probability of a connection from which on it is drawn and listed."""
@@ -33,6 +34,8 @@ _SIGNS = {
     "hidden common cause": "\N{LEFT RIGHT ARROW}", "undecided": "\N{EN DASH}",
 }  # fmt: skip
 
+_SAID = {"reversal": "turn round", "different": "differ", "no difference seen": "agree", "undecided": _DASH}
+
 _TURNED = str.maketrans("<>", "><")
 
 LEAD = (
@@ -41,7 +44,14 @@ LEAD = (
     "the table. Numbers are standard deviations of the effect for one of the cause. Within images they come from all "
     "acyclic graphs, weighed by an evidence that counts sites for as many as they are worth; arrows from what is the "
     "same everywhere in an image come from the images' means alone. What is not linear, acts back, or is hidden can "
-    "make any of these wrong; FCI, which allows for hidden causes, stands in the table beside them."
+    "make any of these wrong."
+)
+
+OTHERS = (
+    "FCI allows for hidden common causes: o leaves open whether there is an arrowhead, and arrowheads at both ends are "
+    "a hidden cause. The shapes of the distributions (DirectLiNGAM) give a direction where disturbances are not normal "
+    "and no cause is hidden. Refuters compare each arrow with shifted images, add random common causes, and ask "
+    "whether one half of the images predicts the other; they say nothing about its direction."
 )
 
 
@@ -53,13 +63,19 @@ def causes_section(found: CausalAnalysis) -> Markup:
         element("p", LEAD, class_="lead"),
         element("h3", "Edges"),
         _edges(found),
+        element("h3", "What other methods say"),
+        _others(found),
         element("h3", "Variables"),
         _variables(found),
     ]
+    if found.model is not None:
+        parts += [element("h3", "Equations and total effects"), model_part(found.model)]
     if found.levels:
         parts += [element("h3", "Within and between images"), _levels(found)]
     if found.maps:
         parts += [element("h3", "Where effects are strong"), _maps(found)]
+    if found.outlook is not None:
+        parts += [element("h3", "What to do next"), outlook_part(found.outlook)]
     parts += [element("h3", "What is wrong with the table"), _faults(found)]
     return joined(*parts)
 
@@ -129,8 +145,8 @@ def _levels_drawn(found: CausalAnalysis) -> int:
 
 
 def _edges(found: CausalAnalysis) -> Markup:
-    """Return what holds between two variables, how sure, how strong, and what FCI says."""
-    head = ["pair", "connected", "relation", "effect", "judged by", "FCI"]
+    """Return what holds between two variables, how sure, how strong, and what that rests on."""
+    head = ["pair", "connected", "relation", "effect", "judged by"]
     edges = found.graph.edges(DRAWN)
     if not edges:
         return element("p", f"No pair is connected with a probability of {DRAWN} or more.")
@@ -144,10 +160,20 @@ def _edges(found: CausalAnalysis) -> Markup:
             edge.relation if edge.relation == "undecided" else f"{edge.relation}, {fixed(edge.probability, 2)}",
             size,
             "given" if defined else _judged_by(found, edge),
-            _DASH if defined else _mark(found, edge),
         ]
         rows.append(element("tr", *(element("td", cell) for cell in cells)))
     return table(head, rows)
+
+
+def _others(found: CausalAnalysis) -> Markup:
+    """Return what methods with other assumptions say of the pairs that vary within images."""
+    rows = []
+    for edge in found.graph.among(found.hidden.names).edges(DRAWN):
+        pair = f"{plain(edge.cause)} {_SIGNS[edge.relation]} {plain(edge.effect)}"
+        cells = [pair, _mark(found, edge), _shape(found, edge), _refuted(found, edge)]
+        rows.append(element("tr", *(element("td", cell) for cell in cells)))
+    head = ["pair", "FCI", "shapes", "refuters"]
+    return joined(element("p", OTHERS), table(head, rows))
 
 
 def _judged_by(found: CausalAnalysis, edge: CausalEdge) -> str:
@@ -158,8 +184,6 @@ def _judged_by(found: CausalAnalysis, edge: CausalEdge) -> str:
 
 def _mark(found: CausalAnalysis, edge: CausalEdge) -> str:
     """Return the edge between two variables as FCI draws it, in the order of the pair."""
-    if not {edge.cause, edge.effect} <= set(found.hidden.names):
-        return _DASH
     for mark in found.marks:
         first, sign, second = mark.split(" ")
         if (first, second) == (edge.cause, edge.effect):
@@ -167,6 +191,25 @@ def _mark(found: CausalAnalysis, edge: CausalEdge) -> str:
         if (second, first) == (edge.cause, edge.effect):
             return sign[::-1].translate(_TURNED)
     return "no edge"
+
+
+def _shape(found: CausalAnalysis, edge: CausalEdge) -> str:
+    """Return the direction that the shapes of the distributions give, in the order of the pair."""
+    if found.shapes is None:
+        return _DASH
+    forth, back = (found.shapes.probability(*pair) for pair in ((edge.cause, edge.effect), (edge.effect, edge.cause)))
+    if forth or back:
+        return _SIGNS["acts on"] if forth else "\N{LEFTWARDS ARROW}"
+    places = [found.shapes.names.index(name) for name in (edge.cause, edge.effect)]
+    return "cannot tell" if found.shapes.connected[*places] else "no edge"
+
+
+def _refuted(found: CausalAnalysis, edge: CausalEdge) -> str:
+    """Return whether an arrow withstands attempts to refute it."""
+    one = found.model.refutation(edge.cause, edge.effect) if found.model is not None else None
+    if one is None:
+        return _DASH
+    return "survives" if one.survived else reason(one)
 
 
 def _variables(found: CausalAnalysis) -> Markup:
@@ -185,11 +228,11 @@ def _variables(found: CausalAnalysis) -> Markup:
 
 def _levels(found: CausalAnalysis) -> Markup:
     """Return the slopes within and between images."""
-    head = ["effect against cause", "within images", "between images", "pooled", "p", "they say"]
+    head = ["effect against cause", "within images", "between images", "pooled", "p", "they"]
     rows = []
     for one in found.levels:
         pair = f"{plain(one.within.effect)} against {plain(one.within.cause)}"
-        cells = [pair, *map(_slope, (one.within, one.between, one.pooled)), p_value(one.p_value), one.verdict]
+        cells = [pair, *map(_slope, (one.within, one.between, one.pooled)), p_value(one.p_value), _SAID[one.verdict]]
         shown = [element("b", cell) if one.flagged and k == len(cells) - 1 else cell for k, cell in enumerate(cells)]
         rows.append(element("tr", *(element("td", cell) for cell in shown)))
     note = (

@@ -6,6 +6,7 @@ from pathlib import Path
 from tusi.causal import CausalTable, Knowledge
 from tusi.causal.lint import Finding as CausalFinding
 from tusi.causal.panel import SimpsonCheck, Slope
+from tusi.causal.structural import Diagnosis, Effect, Experiment, RankedExperiment, Refutation
 from tusi.data import Atoms, CausalGraph, Descriptors, Lattice, NeighborGraph, NoiseModel, SiteGraph, storage
 from tusi.errors import InputError
 from tusi.finding import Finding
@@ -27,9 +28,11 @@ from tusi.structure.order import Dimerised, ShortRangeOrder
 from tusi.structure.sliding import SlidingWindows
 from tusi.structure.unmixing import BayesianMixture, ImageUnmixing
 from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
-from tusi.study.between_images import BetweenImages
 from tusi.study.causes import CausalAnalysis, CausesOptions
-from tusi.study.effect_maps import EffectMap
+from tusi.study.causes.between_images import BetweenImages
+from tusi.study.causes.effect_maps import EffectMap
+from tusi.study.causes.model import ModelOfCauses, TotalEffect
+from tusi.study.causes.outlook import Outlook
 from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions, ModelFit
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
@@ -45,6 +48,8 @@ CLASSES: dict[str, type] = {
     "bayesian-mixture": BayesianMixture,
     "between-images": BetweenImages,
     "causal-analysis": CausalAnalysis,
+    "causal-diagnosis": Diagnosis,
+    "causal-effect": Effect,
     "causal-finding": CausalFinding,
     "causal-graph": CausalGraph,
     "causal-table": CausalTable,
@@ -58,6 +63,7 @@ CLASSES: dict[str, type] = {
     "effect-map": EffectMap,
     "error-against-sites": ErrorAgainstSites,
     "expected-error": ExpectedError,
+    "experiment": Experiment,
     "finding": Finding,
     "fit-examination": FitExamination,
     "fit-settings": FitSettings,
@@ -76,14 +82,18 @@ CLASSES: dict[str, type] = {
     "local-crystallography": LocalCrystallography,
     "mode-split": ModeSplit,
     "model-fit": ModelFit,
+    "model-of-causes": ModelOfCauses,
     "neighbor-graph": NeighborGraph,
     "neighbourhood-components": NeighbourhoodComponents,
     "neighbourhoods": Neighbourhoods,
     "nested-test": NestedTest,
     "noise-model": NoiseModel,
     "normal-modes": NormalModes,
+    "outlook": Outlook,
     "phase-diagram": PhaseDiagram,
     "provenance": Provenance,
+    "ranked-experiment": RankedExperiment,
+    "refutation": Refutation,
     "region": Region,
     "registered-atoms": RegisteredAtoms,
     "sampler-settings": SamplerSettings,
@@ -97,6 +107,7 @@ CLASSES: dict[str, type] = {
     "structure-analysis": StructureAnalysis,
     "structure-options": StructureOptions,
     "symmetry-map": SymmetryMap,
+    "total-effect": TotalEffect,
 }
 """Everything that may stand in a result file."""
 

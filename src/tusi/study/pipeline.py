@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tusi import errors
 from tusi.data import SiteGraph
 from tusi.errors import InputError, TusiWarning
@@ -17,12 +19,12 @@ from tusi.study.analysis import Analysis, Provenance
 from tusi.study.assembly import image_analysis
 from tusi.study.capture import StepResult, captured
 from tusi.study.causes import CausalAnalysis, discover_causes
+from tusi.study.causes.site_variables import site_variables
 from tusi.study.files import load, save
 from tusi.study.options import AnalysisOptions
 from tusi.study.partial import PartialFolder
 from tusi.study.provenance import command_of, describe_inputs, key_of, machine, versions
 from tusi.study.regions import check_regions
-from tusi.study.site_variables import site_variables
 from tusi.study.steps import CAUSES_VERSION, HAMILTONIAN_VERSION, STEPS, ImageTask
 from tusi.study.structure import StructureAnalysis, StructureOptions, pooled_structure
 
@@ -213,7 +215,7 @@ class _Run:
         if structure is None or not structure.images or not options.causes or not options.models:
             return StepResult(value=None)
         keys = [own["structure"] for own, result in zip(self.keys, outcomes, strict=True) if "structure" in result]
-        key = key_of(_CAUSES, CAUSES_VERSION, keys)
+        key = key_of(_CAUSES, CAUSES_VERSION, (options.seed, keys))
         result = self.folder.load(_CAUSES, 0, key)
         if result is None:
             result = captured(self._discover, structure)
@@ -224,7 +226,11 @@ class _Run:
     def _discover(self, structure: StructureAnalysis) -> CausalAnalysis:
         found = site_variables(structure.images)
         analysis = discover_causes(
-            found.table, knowledge=found.knowledge, meaning=found.meaning, progress=self.progress
+            found.table,
+            rng=np.random.default_rng(self.tasks[0].options.seed),
+            knowledge=found.knowledge,
+            meaning=found.meaning,
+            progress=self.progress,
         )
         return dataclasses.replace(analysis, notes=(*found.notes, *analysis.notes))
 

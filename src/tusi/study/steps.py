@@ -242,5 +242,5 @@ STEPS = (
 HAMILTONIAN_VERSION = 2
 """Version of the step that takes the site graphs of all images."""
 
-CAUSES_VERSION = 1
+CAUSES_VERSION = 2
 """Version of the step that takes the local structure of all images."""

@@ -10,7 +10,7 @@ from scipy import special
 from tusi.causal import CausalTable, Knowledge
 from tusi.causal.panel import Slope, between_slope
 from tusi.data import CausalGraph
-from tusi.study.effect_maps import LIKELY
+from tusi.study.causes.effect_maps import LIKELY
 
 FARTHEST, N_STEPS = 9.0, 1801
 """Inverse hyperbolic tangents over which correlations are summed."""

@@ -15,8 +15,8 @@ from tusi.errors import InputError
 from tusi.inference.spatial import Layout
 from tusi.study.analysis import Analysis
 from tusi.study.causes import CausalAnalysis
+from tusi.study.causes.site_variables import site_variables
 from tusi.study.files import CLASSES
-from tusi.study.site_variables import site_variables
 from tusi.study.structure import StructureAnalysis
 
 RESULTS = (".h5", ".hdf5")

@@ -7,8 +7,9 @@ import numpy as np
 from scipy import stats
 
 if TYPE_CHECKING:
-    from tusi.study.between_images import BetweenImages
+    from tusi.causal.structural import RankedExperiment, Refutation
     from tusi.study.causes import CausalAnalysis
+    from tusi.study.causes.between_images import BetweenImages
 
 THRESHOLD = 0.5
 """Probability of a connection from which on it is named."""
@@ -21,6 +22,9 @@ MANY = 200
 
 PROBABLE = 0.8
 """Probability from which on a relation between images is called probable."""
+
+LEAST_BITS = 0.3
+"""Entropy of what is left open below which no next step is named."""
 
 _WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight", 9: "nine", 10: "ten"}
 
@@ -36,9 +40,12 @@ def verdict_of(found: "CausalAnalysis") -> tuple[str, ...]:
     return (
         *_connections(found),
         *_hidden(found),
+        *_shapes(found),
+        *_refuted(found),
         *(_between(one, found.table.n_images) for one in found.between),
         *_levels(found),
         *_images(found),
+        *_next(found),
     )
 
 
@@ -125,6 +132,85 @@ def _hidden(found: "CausalAnalysis") -> list[str]:
         f"FCI, which allows for hidden common causes, finds one behind {'; behind '.join(doubtful)} instead of an "
         f"action of one on the other (level {found.options.level:g})."
     ]
+
+
+def _shapes(found: "CausalAnalysis") -> list[str]:
+    """Say where the shapes of distributions give a direction that independences leave open, or the other one."""
+    if found.shapes is None:
+        return []
+    told = {frozenset((edge.cause, edge.effect)): edge for edge in found.shapes.edges() if edge.relation == "acts on"}
+    turned, given = [], []
+    for edge in found.graph.among(found.shapes.names).edges(THRESHOLD):
+        shape = told.get(frozenset((edge.cause, edge.effect)))
+        if shape is None:
+            continue
+        action = f"{plain(shape.cause)} acts on {plain(shape.effect)}"
+        if edge.relation == "undecided":
+            given.append(action)
+        elif edge.relation == "acts on" and edge.cause != shape.cause:
+            turned.append(action)
+    said = []
+    if given:
+        said.append(f"From the shape of the distributions alone, {'; '.join(given)} (DirectLiNGAM).")
+    if turned:
+        said.append(f"The shape of the distributions contradicts the graph: by it, {'; '.join(turned)} (DirectLiNGAM).")
+    return said
+
+
+def _refuted(found: "CausalAnalysis") -> list[str]:
+    """Name arrows that do not stand up, and equations that do not hold."""
+    if found.model is None:
+        return []
+    fallen = [one for one in found.model.refutations if not one.survived]
+    stood = len(found.model.refutations) - len(fallen)
+    said = []
+    if fallen:
+        named = "; ".join(f"{plain(one.cause)} on {plain(one.effect)} ({reason(one)})" for one in fallen)
+        said.append(f"Attempts to refute succeed for {named}.")
+    if stood and not fallen:
+        said.append("Every arrow withstands shifted images, random common causes and the test of halves of the images.")
+    bent = [one for one in found.model.diagnoses if one.p_value < found.options.level]
+    if bent:
+        named = "; ".join(f"{plain(one.effect)} on {plain(one.cause)} (p = {one.p_value:.2g})" for one in bent)
+        said.append(
+            f"What the equations leave still depends on a cause, {named}: the relation is not linear, or a cause is "
+            "missing."
+        )
+    return said
+
+
+def reason(refuted: "Refutation") -> str:
+    """Return why an arrow did not stand up, in a few words.
+
+    Parameters
+    ----------
+    refuted
+        What became of it.
+    """
+    return str(refuted).partition(" is refuted: ")[2]
+
+
+def _next(found: "CausalAnalysis") -> list[str]:
+    """Say what would tell most about what is left open."""
+    if found.outlook is None:
+        return []
+    more = next((one for one in found.outlook.ranked if not one.experiment.sets), None)
+    best = found.outlook.ranked[0]
+    if more is None or best.unknown < LEAST_BITS:
+        return []
+    opened, again = "Of what is open about the graph", "as many images of the same kind again"
+    if not best.experiment.sets or best.gain - more.gain <= 3 * np.hypot(best.gain_error, more.gain_error):
+        return [f"{opened}, {again} would settle about {_share(more)}, setting one variable from outside no more."]
+    first, second = map(plain, best.pair)
+    return [
+        f"{opened}, setting {plain(best.experiment.sets)} from outside would settle about {_share(best)}, above all on "
+        f"{first} and {second}; {again}, {_share(more)}."
+    ]
+
+
+def _share(one: "RankedExperiment") -> str:
+    """Return the share of what is open that an experiment is expected to settle."""
+    return f"{100 * one.gain / one.unknown:.0f} %"
 
 
 def _between(one: "BetweenImages", n_images: int) -> str:

@@ -1,25 +1,27 @@
-"""What acts on what in a table of places in images: faults first, then every graph, then what levels and maps add."""
+"""What acts on what in a table of places in images: faults first, then every graph, then what could refute it."""
 
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
-from typing import ClassVar
 
 import numpy as np
 
 from tusi.causal import CausalTable, Knowledge
-from tusi.causal.constraint import FCI
+from tusi.causal.constraint import FCI, PartialAncestralGraph
+from tusi.causal.functional import DirectLingam
 from tusi.causal.independence import PartialCorrelation
 from tusi.causal.lint import Finding, lint_table
-from tusi.causal.panel import SimpsonCheck, simpson_checks
+from tusi.causal.panel import simpson_checks
 from tusi.causal.posterior import ExactPosterior, GaussianEvidence, GraphPosterior, slopes_given
 from tusi.data import CausalGraph
 from tusi.errors import InputError
-from tusi.inference.spatial import AdaptiveHighPass, Centring, Detrending
-from tusi.study.between_images import BetweenImages, related_probability, with_image_variables
 from tusi.study.capture import captured
-from tusi.study.causal_words import verdict_of
-from tusi.study.effect_maps import LIKELY, EffectMap, effect_maps
+from tusi.study.causes.analysis import CausalAnalysis
+from tusi.study.causes.between_images import related_probability, with_image_variables
+from tusi.study.causes.effect_maps import LIKELY, effect_maps
+from tusi.study.causes.model import model_of_causes
+from tusi.study.causes.options import CausesOptions
+from tusi.study.causes.outlook import doubtful_arrows, outlook
 
 MOST_VARIABLES = 12
 """Variables that vary within images over whose graphs all can be summed in seconds."""
@@ -27,126 +29,38 @@ MOST_VARIABLES = 12
 FEWEST_ROWS = 12
 """Rows below which nothing is said."""
 
+N_STEPS = 7
+"""Steps that progress is told of."""
+
 CausesProgress = Callable[[str, int, int], None]
 """Called with (what is being done, items done, items in all)."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class CausesOptions:
-    """Choices of `discover_causes`.
-
-    Attributes
-    ----------
-    long_waves
-        Whether waves longer than `scale` count. Thickness, tilt and contamination act on everything and are such
-        waves; without them most of smooth fields can be used, too.
-    scale
-        Shortest wavelength that is taken out, in mean distances between rows.
-    level
-        P-value of a question above which FCI takes two variables for independent, and of the Simpson check.
-    maps
-        Largest number of effects of which a map is made.
-    """
-
-    long_waves: bool = False
-    scale: float = 32.0
-    level: float = 0.01
-    maps: int = 3
-
-    def __post_init__(self) -> None:
-        if not 0 < self.level < 1:
-            raise InputError("level", expected="a p-value between 0 and 1", got=str(self.level))
-        if self.maps < 0:
-            raise InputError("maps", expected="0 or more", got=str(self.maps))
-
-    @property
-    def detrending(self) -> Detrending:
-        """What is taken out of all variables first."""
-        return Centring() if self.long_waves else AdaptiveHighPass(scale=self.scale)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class CausalAnalysis:
-    """Everything that is said about causes in one table.
-
-    Attributes
-    ----------
-    table
-        The variables.
-    knowledge
-        What was known before.
-    options
-        What was chosen.
-    meaning
-        What each variable is, in words.
-    findings
-        Faults of the table.
-    graph
-        Probabilities of what holds between every two variables. Within images they are those of the exact posterior
-        over acyclic graphs; arrows from a variable that is the same everywhere in an image come from the images' means
-        alone; two variables that neither act on each other nor have a cause in the table are joined by a hidden
-        common cause with the probability that they are related at all.
-    n_effective
-        Independent samples that the rows within images are worth.
-    hidden
-        What FCI finds, which allows for hidden common causes; stands beside `graph` and is not mixed into it.
-    marks
-        Its edges as it draws them.
-    between
-        Effects of variables that are the same everywhere in an image.
-    levels
-        Slopes within images against those between them.
-    maps
-        Where in the images effects are strong or weak.
-    notes
-        What could not be had, and why.
-    made
-        How it was made, where a command made it: names of facts with what belongs to them.
-    """
-
-    format_name: ClassVar[str] = "causal-analysis"
-
-    table: CausalTable
-    knowledge: Knowledge
-    options: CausesOptions
-    meaning: Mapping[str, str]
-    findings: tuple[Finding, ...]
-    graph: CausalGraph
-    n_effective: float
-    hidden: CausalGraph
-    marks: tuple[str, ...]
-    between: tuple[BetweenImages, ...]
-    levels: tuple[SimpsonCheck, ...]
-    maps: tuple[EffectMap, ...]
-    notes: tuple[str, ...]
-    made: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def verdict(self) -> tuple[str, ...]:
-        """What can be told and what cannot, in sentences, most important first."""
-        return verdict_of(self)
 
 
 def discover_causes(
     table: CausalTable,
     *,
+    rng: np.random.Generator,
     knowledge: Knowledge | None = None,
     options: CausesOptions | None = None,
     meaning: Mapping[str, str] | None = None,
     progress: CausesProgress | None = None,
 ) -> CausalAnalysis:
-    """Say what acts on what in a table, how probably, and what the data cannot decide.
+    """Say what acts on what in a table, how probably, what could refute it, and what the data cannot decide.
 
     Faults of the table are looked for first. Then every acyclic graph of the variables that vary within images is
     weighed by its evidence, raised to the power of the effective over the nominal number of samples, after long waves
-    were taken out. FCI is asked what would hold if common causes were hidden. With several images, slopes within and
-    between them are compared, and variables that only differ between images are judged by as many samples as there are
-    images. Nothing here is random. Assumes that relations are linear, fields stationary, and that nothing acts back.
+    were taken out. Beside it stand: FCI, which allows for hidden common causes; DirectLiNGAM, which tells directions
+    from the shape of distributions; linear equations on the likely arrows, each of which must beat shifted images,
+    random common causes and the other half of the images; and what to set or measure next. With several images, slopes
+    within and between them are compared, and variables that only differ between images are judged by as many samples as
+    there are images. The probabilities assume that relations are linear, fields stationary, and that nothing acts back.
 
     Parameters
     ----------
     table
         Two to twelve variables that vary within images, and any that differ between them.
+    rng
+        Source of randomness of surrogates and simulated experiments; the graph has none.
     knowledge
         What is known before.
     options
@@ -172,53 +86,67 @@ def discover_causes(
     >>> from tusi.datasets.causal_fields import FieldRecipe, linear_fields
     >>> effects = np.array([[0, 0.6], [0, 0]])
     >>> world = linear_fields(effects, FieldRecipe(smoothing=1.0), rng=np.random.default_rng(0), names=("x", "y"))
-    >>> found = discover_causes(world, knowledge=Knowledge(tiers=(("x",), ("y",))))
-    >>> [str(edge) for edge in found.graph.edges()]
-    ['x -> y (P = 1.00)']
+    >>> known = Knowledge(tiers=(("x",), ("y",)))
+    >>> found = discover_causes(world, knowledge=known, rng=np.random.default_rng(1))
+    >>> [str(edge) for edge in found.graph.edges()], found.model.refutation("x", "y").survived
+    (['x -> y (P = 1.00)'], True)
     """
     options, given = options or CausesOptions(), knowledge or Knowledge()
     given.allowed(table.names)
-    told = progress or (lambda _what, _done, _all: None)
-    told("Looking for causes", 0, 5)
+    told = _steps(progress)
+    told()
     _check(table, table.select([name for name in table.names if name not in table.between]))
     findings = lint_table(table)
     kept, notes = _varying(table, findings)
     within = table.select([name for name in kept if name not in table.between])
     _check(table, within)
     known = _among(given, within.names)
-    told("Looking for causes", 1, 5)
     evidence = GaussianEvidence(detrending=options.detrending)
+    told()
     posterior = ExactPosterior(evidence=evidence).find(within, knowledge=known)
-    told("Looking for causes", 2, 5)
+    graph = _with_sizes(_joined_sources(posterior, known), posterior)
+    told()
+    searched = _hidden(within, known, options, notes)
+    told()
+    shapes = captured(lambda: DirectLingam(detrending=options.detrending).find(within, knowledge=known).graph)
+    notes += [f"DirectLiNGAM: {shapes.error}"] if shapes.error else []
+    told()
+    model = captured(lambda: model_of_causes(within, graph, detrending=options.detrending, rng=rng))
+    notes += [f"No equations: {model.error}"] if model.error else []
+    told()
+    ahead = outlook(
+        within, posterior, knowledge=known, evidence=evidence, hidden=doubtful_arrows(graph, searched[0]), rng=rng
+    )
+    told()
+    between, wide = with_image_variables(table.select(kept), graph, _among(given, kept))
+    compared = within.select(_compared(table, given, within.names))
+    levels = simpson_checks(compared, knowledge=_among(known, compared.names)) if table.n_images > 1 else ()
+    maps = effect_maps(within, wide, most=options.maps)
+    told()
+    return CausalAnalysis(
+        table=table, knowledge=given, options=options, meaning=dict(meaning or {}), findings=findings, graph=wide,
+        n_effective=posterior.n_effective, hidden=searched[0], marks=searched[1], shapes=shapes.value,
+        model=model.value, outlook=ahead, between=between, levels=levels, maps=maps, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _steps(progress: CausesProgress | None) -> Callable[[], None]:
+    """Return what tells of the next step each time it is called."""
+    done = itertools.count()
+    return lambda: progress("Looking for causes", next(done), N_STEPS) if progress else None
+
+
+def _hidden(
+    within: CausalTable, known: Knowledge, options: CausesOptions, notes: list[str]
+) -> tuple[CausalGraph, tuple[str, ...]]:
+    """Return what FCI finds, and its edges as it draws them."""
     test = PartialCorrelation(detrending=options.detrending)
     search = captured(lambda: FCI(test=test, level=options.level).find(within, knowledge=known))
-    notes += [f"FCI: {search.error}"] if search.error else []
-    told("Looking for causes", 3, 5)
-    graph = _with_sizes(_joined_sources(posterior, known), posterior)
-    between, graph = with_image_variables(table.select(kept), graph, _among(given, kept))
-    several = table.n_images > 1
-    compared = within.select(_compared(table, given, within.names))
-    levels = simpson_checks(compared, knowledge=_among(known, compared.names)) if several else ()
-    told("Looking for causes", 4, 5)
-    maps = effect_maps(within, graph, most=options.maps)
-    told("Looking for causes", 5, 5)
-    return CausalAnalysis(
-        table=table,
-        knowledge=given,
-        options=options,
-        meaning=dict(meaning or {}),
-        findings=findings,
-        graph=graph,
-        n_effective=posterior.n_effective,
-        hidden=search.value.graph if search.value is not None else CausalGraph.of(
-            names=within.names, method="FCI could not be run"
-        ),
-        marks=search.value.edges() if search.value is not None else (),
-        between=between,
-        levels=levels,
-        maps=maps,
-        notes=tuple(notes),
-    )  # fmt: skip
+    if search.value is None:
+        notes.append(f"FCI: {search.error}")
+        return CausalGraph.of(names=within.names, method="FCI could not be run"), ()
+    found: PartialAncestralGraph = search.value
+    return found.graph, found.edges()
 
 
 def _varying(table: CausalTable, findings: tuple[Finding, ...]) -> tuple[tuple[str, ...], list[str]]:
