@@ -18,14 +18,17 @@ Arrows = Bool[np.ndarray, "cause effect"]
 TEMPERATURES = (1.0, 0.1, 0.01, 0.001)
 """Weight of the fit beside cycles, stage after stage: the last one leaves next to no cycles."""
 
-MOST_STEPS = 2000
+MOST_STEPS = 500
 """Steps of a stage, at most."""
 
-SETTLED = 1e-5
+SETTLED = 1e-3
 """Slope, beside the fit's weight, at which a stage has settled."""
 
 MEMORY = 5
 """Steps among which the highest value is what a new one must be below: the descent may rise for a moment."""
+
+ROUNDING = 1e-9
+"""By how much a number that cannot be negative may be."""
 
 SURE_FALL = 1e-4
 """Share of the fall that the slope promises which a step must make."""
@@ -54,7 +57,7 @@ def acyclicity(weight: Weights) -> tuple[float, Weights]:
     cycles = np.eye(len(weight)) - weight * weight
     sign, size = np.linalg.slogdet(cycles)
     inverse = np.linalg.inv(cycles) if sign > 0 else cycles
-    if sign <= 0 or inverse.min() < -SETTLED:
+    if sign <= 0 or inverse.min() < -ROUNDING:
         return np.inf, np.full_like(weight, np.nan)
     return float(-size) + 0.0, 2 * inverse.T * weight
 

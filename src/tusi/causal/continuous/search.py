@@ -23,6 +23,9 @@ SCORES: tuple[Score, ...] = ("squares", "likelihood")
 LEAST_WEIGHT = 0.02
 """Weight, in standard deviations, below which an arrow is a rest of the descent's shrinking."""
 
+DIGITS = 10
+"""Of correlations, half as many of sample numbers: equally good graphs are not to be chosen among by rounding."""
+
 PATIENCE = 10
 """Changes without a new best after which a walk ends, for each variable."""
 
@@ -161,10 +164,10 @@ class ContinuousSearch:
         knowledge
             What is known before.
         """
-        known = knowledge or Knowledge()
+        known, n_samples = knowledge or Knowledge(), round(n_samples, DIGITS // 2)
         limits = Limits(allowed=known.possible(names), required=known.demanded(names))
         price = 0.5 * np.log(n_samples) + np.log(len(names))
-        families = Families(correlation=correlation, n_samples=n_samples, price=price)
+        families = Families(correlation=np.round(correlation, DIGITS), n_samples=n_samples, price=price)
         walks = [
             climbed(families, start, limits, patience=PATIENCE * len(names)) for start in _starts(families, limits)
         ]
