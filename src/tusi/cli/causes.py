@@ -1,4 +1,4 @@
-"""`tusi causes`: a table in, what acts on what out, with probabilities and in words."""
+"""`tusi causes`: a table or a movie in, what acts on what out, with probabilities and in words."""
 
 import shlex
 import sys
@@ -12,9 +12,12 @@ from tusi.cli.console import output, print_warnings, quiet_warnings, told
 from tusi.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tusi.causal import Knowledge
-    from tusi.study.causes import CausalAnalysis
+    from tusi.study.causes import CausalAnalysis, CausesOptions
     from tusi.study.causes.files import CausalInput
+    from tusi.study.causes.movies import MovieCauses, MovieOptions
 
 
 def causes(
@@ -32,6 +35,14 @@ def causes(
     ] = None,
     position: Annotated[str | None, typer.Option(metavar="Y,X", help="Columns that say where each row lies.")] = None,
     image: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column that names the image.")] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of the time or frame, in a movie: what acts on what later."),
+    ] = None,
+    track: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column that names the atom or site from frame to frame.")
+    ] = None,
+    lags: Annotated[int, typer.Option(help="Frames to look back, in a movie.")] = 1,
     error: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=COLUMN", help="Standard error of a variable: a column or a number. Repeat."),
@@ -49,7 +60,7 @@ def causes(
         bool | None,
         typer.Option(
             help="Let waves count that are longer than 32 rows; thickness, tilt and drift are such.",
-            show_default="not where rows have positions",
+            show_default="not where rows have positions, but no times",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of shifted images and simulated experiments.")] = 0,
@@ -59,12 +70,11 @@ def causes(
     ),
 ) -> None:
     """Say what acts on what in a table, how probably, and what the data cannot decide."""
-    import numpy as np
-
     from tusi.data import storage
     from tusi.report.causes import write_causes_report
-    from tusi.study.causes import CausesOptions, discover_causes
+    from tusi.study.causes import CausesOptions
     from tusi.study.causes.files import ColumnRoles, read_causal_table
+    from tusi.study.causes.movies import MovieOptions
     from tusi.study.files import CLASSES
 
     out = _checked(result_path(out), table)
@@ -72,26 +82,50 @@ def causes(
         variables=listed(columns),
         position=_pair("position", position, ",") if position else None,
         image=image,
+        time=time,
+        track=track,
         error=tuple(_pair("error", one, "=") for one in error or ()),
     )
+    if time is not None and (tiers or forbid or require or exogenous):
+        raise InputError(
+            "time", expected="no other knowledge of what comes first", got="tiers or pairs, too",
+            then="Leave them out: only what came before can act.",
+        )  # fmt: skip
     arrows = tuple(tuple(_pair(what, one, ">") for one in given or ()) for what, given in
                    (("forbid", forbid), ("require", require)))  # fmt: skip
     with quiet_warnings() as said, told() as progress:
         given = read_causal_table(table, roles=roles, species=species)
-        found = discover_causes(
-            given.table,
-            knowledge=knowledge_of(given.knowledge, tiers=tiers, arrows=arrows, exogenous=listed(exogenous)),
-            options=CausesOptions(long_waves=not given.located if long_waves is None else long_waves, level=level),
-            meaning=given.meaning,
-            progress=progress,
-            rng=np.random.default_rng(seed),
-        )
-        found = _made(found, given, table)
+        known = knowledge_of(given.knowledge, tiers=tiers, arrows=arrows, exogenous=listed(exogenous))
+        slow = long_waves if long_waves is not None else time is not None or not given.located
+        if time is None:
+            options = CausesOptions(long_waves=slow, level=level)
+        else:
+            options = MovieOptions(n_lags=lags, level=level, long_waves=slow)
+        found = _discovered(given, known, options, seed=seed, progress=progress)
+        found = _made(found, given, (table, known))
         storage.save(found, out, classes=CLASSES)
         page = write_causes_report(found, out.with_suffix(".html"))
     print_warnings(said)
     print_causes(found)
     output().print(f"\n[bold]result[/]  {out}\n[bold]report[/]  {page}", markup=True, soft_wrap=True)
+
+
+def _discovered(
+    given: "CausalInput", known: "Knowledge", options: "CausesOptions | MovieOptions", *, seed: int,
+    progress: "Callable[[str, int, int], None]",
+) -> "CausalAnalysis | MovieCauses":  # fmt: skip
+    """Return what is found in a table of places, or of places and times."""
+    import numpy as np
+
+    from tusi.study.causes import CausesOptions, discover_causes
+    from tusi.study.causes.movies import discover_in_time
+
+    rng = np.random.default_rng(seed)
+    if isinstance(options, CausesOptions):
+        return discover_causes(
+            given.table, rng=rng, knowledge=known, options=options, meaning=given.meaning, progress=progress
+        )
+    return discover_in_time(given.table, rng=rng, track=given.track, options=options, progress=progress)
 
 
 def knowledge_of(
@@ -112,7 +146,7 @@ def knowledge_of(
     )
 
 
-def print_causes(found: "CausalAnalysis") -> None:
+def print_causes(found: "CausalAnalysis | MovieCauses") -> None:
     """Print the verdict, the probabilities, and what is wrong with the table."""
     from rich.table import Table
     from rich.text import Text
@@ -160,18 +194,21 @@ def _pair(name: str, text: str, separator: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _made(found: "CausalAnalysis", given: "CausalInput", table: Path) -> "CausalAnalysis":
+def _made(
+    found: "CausalAnalysis | MovieCauses", given: "CausalInput", asked: "tuple[Path, Knowledge]"
+) -> "CausalAnalysis | MovieCauses":
     """Return the result with what the page says about how it was made."""
     import dataclasses
 
     from tusi.study.provenance import versions
 
+    table, known = asked
     made = (
         ("table", table.name),
         ("command", shlex.join(["tusi", *sys.argv[1:]])),
         ("SHA-256", given.sha256),
         ("options", repr(found.options)),
-        ("known before", repr(found.knowledge)),
+        ("known before", repr(known)),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions())),
     )
     return dataclasses.replace(found, made=made, notes=(*given.notes, *found.notes))

@@ -29,12 +29,13 @@ def report(
     from tusi.report.causes import write_causes_report
     from tusi.study import Analysis, Inversion
     from tusi.study.causes import CausalAnalysis
+    from tusi.study.causes.movies import MovieCauses
     from tusi.study.files import CLASSES
 
     found, path = storage.load(file, classes=CLASSES), out or file.with_suffix(".html")
     if isinstance(found, Analysis):
         page = write_report(found, path)
-    elif isinstance(found, CausalAnalysis):
+    elif isinstance(found, CausalAnalysis | MovieCauses):
         page = write_causes_report(found, path)
     elif isinstance(found, Inversion):
         page = write_inversion_report(found, path)

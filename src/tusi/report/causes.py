@@ -13,13 +13,16 @@ from tusi.data import CausalEdge
 from tusi.data.storage import write_atomically
 from tusi.plot import new_figure
 from tusi.plot.causes import draw_causal_graph, draw_effect_map
+from tusi.report.causal_faults import faults_part
 from tusi.report.causal_model import model_part, outlook_part
+from tusi.report.causal_movie import movie_section
 from tusi.report.figures import figure_svg, styled
-from tusi.report.layout import Section, cards, fact_list, page, table, verdict_header, warning_list
+from tusi.report.layout import Section, cards, fact_list, page, table, verdict_header
 from tusi.report.markup import Markup, element, joined
 from tusi.report.mathematics import typeset
 from tusi.report.numbers import fixed, p_value, whole, with_error
 from tusi.study.causes import CausalAnalysis
+from tusi.study.causes.movies import MovieCauses
 from tusi.study.causes.words import plain, reason
 
 DRAWN = 0.3
@@ -76,11 +79,11 @@ def causes_section(found: CausalAnalysis) -> Markup:
         parts += [element("h3", "Where effects are strong"), _maps(found)]
     if found.outlook is not None:
         parts += [element("h3", "What to do next"), outlook_part(found.outlook)]
-    parts += [element("h3", "What is wrong with the table"), _faults(found)]
+    parts += [element("h3", "What is wrong with the table"), faults_part(found, found.graph.notes)]
     return joined(*parts)
 
 
-def write_causes_report(found: CausalAnalysis, path: str | os.PathLike) -> Path:
+def write_causes_report(found: CausalAnalysis | MovieCauses, path: str | os.PathLike) -> Path:
     """Write what was found in one table as one HTML file, all or nothing.
 
     Parameters
@@ -104,7 +107,7 @@ def write_causes_report(found: CausalAnalysis, path: str | os.PathLike) -> Path:
     return write_atomically(path, render_causes_report(found).encode())
 
 
-def render_causes_report(found: CausalAnalysis) -> str:
+def render_causes_report(found: CausalAnalysis | MovieCauses) -> str:
     """Return what was found in one table as one self-contained HTML page.
 
     Parameters
@@ -119,14 +122,16 @@ def render_causes_report(found: CausalAnalysis) -> str:
     >>> page = render_causes_report(storage.load("causes.h5", classes=CLASSES))  # doctest: +SKIP
     """
     title = dict(found.made).get("table", "Causes")
+    movie = isinstance(found, MovieCauses)
     figures = [
         ("rows", whole(len(found.table)), ""),
-        ("independent samples", fixed(found.n_effective, 0), ""),
-        ("images", whole(found.table.n_images), ""),
+        *([] if movie else [("independent samples", fixed(found.n_effective, 0), "")]),
+        ("frames" if movie else "images", whole(found.table.n_images), ""),
         ("variables", whole(found.table.n_variables), ""),
     ]
     first, *_ = found.verdict
-    sections: list[Section] = [("causes", "Causes", causes_section(found))]
+    section = movie_section(found) if movie else causes_section(found)
+    sections: list[Section] = [("causes", "Causes", section)]
     if found.made:
         sections.append(("made", "How it was made", fact_list([(name, text) for name, text in found.made])))
     return page(title, verdict_header(title, [typeset(first)], figures), sections)
@@ -296,13 +301,3 @@ def _map(found: CausalAnalysis, number: int, *, limit: float) -> Markup:
 def _frames() -> tuple[Figure, Sequence[Axes]]:
     figure = new_figure(9.6, 2.5)
     return figure, list(figure.subplots(1, MOST_IMAGES, squeeze=False)[0])
-
-
-def _faults(found: CausalAnalysis) -> Markup:
-    """Return the lint's findings, and what could not be had."""
-    items = [element("li", element("span", one.fault, class_="name"), typeset(str(one))) for one in found.findings]
-    dropped = found.table.n_dropped
-    if dropped:
-        items.append(element("li", f"{whole(dropped)} rows with missing values were left out."))
-    items += [element("li", typeset(note)) for note in (*found.notes, *found.graph.notes)]
-    return warning_list(items)

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 from tusi.causal import CausalTable, Knowledge
+from tusi.causal.independence import Independence
+from tusi.causal.lagged import LaggedLink
 from tusi.causal.lint import Finding as CausalFinding
 from tusi.causal.panel import SimpsonCheck, Slope
 from tusi.causal.structural import Diagnosis, Effect, Experiment, RankedExperiment, Refutation
@@ -32,6 +34,7 @@ from tusi.study.causes import CausalAnalysis, CausesOptions
 from tusi.study.causes.between_images import BetweenImages
 from tusi.study.causes.effect_maps import EffectMap
 from tusi.study.causes.model import ModelOfCauses, TotalEffect
+from tusi.study.causes.movies import MovieCauses, MovieOptions
 from tusi.study.causes.outlook import Outlook
 from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions, ModelFit
 from tusi.study.options import AnalysisOptions
@@ -74,15 +77,19 @@ CLASSES: dict[str, type] = {
     "image-analysis": ImageAnalysis,
     "image-structure": ImageStructure,
     "image-unmixing": ImageUnmixing,
+    "independence": Independence,
     "input-file": InputFile,
     "inversion": Inversion,
     "inversion-options": InversionOptions,
     "knowledge": Knowledge,
+    "lagged-link": LaggedLink,
     "lattice": Lattice,
     "local-crystallography": LocalCrystallography,
     "mode-split": ModeSplit,
     "model-fit": ModelFit,
     "model-of-causes": ModelOfCauses,
+    "movie-causes": MovieCauses,
+    "movie-options": MovieOptions,
     "neighbor-graph": NeighborGraph,
     "neighbourhood-components": NeighbourhoodComponents,
     "neighbourhoods": Neighbourhoods,

@@ -21,6 +21,9 @@ from tusi.study.structure import StructureAnalysis
 
 RESULTS = (".h5", ".hdf5")
 
+UNEVEN = 0.01
+"""By how much steps in time may differ, as a share of the shortest."""
+
 MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "-", "inf", "-inf"})
 """What stands for a value that is not known, in lower case."""
 
@@ -37,6 +40,10 @@ class ColumnRoles:
         Columns of (y, x); rows lie in the order of the file where not given.
     image
         Column that names the image; all rows are of one where not given.
+    time
+        Column of the time or frame number, in a movie: times must be equally far apart.
+    track
+        Column that names the atom or site through time; rows at the same place are the same site where not given.
     error
         For each variable, its standard error: a number, or the column that holds it.
     """
@@ -44,7 +51,23 @@ class ColumnRoles:
     variables: tuple[str, ...] = ()
     position: tuple[str, str] | None = None
     image: str | None = None
+    time: str | None = None
+    track: str | None = None
     error: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.time and self.image:
+            raise InputError(
+                "image", expected="no other image than the frames, where rows have times", got=self.image,
+                then="Give the rows of one movie at a time.",
+            )  # fmt: skip
+        if self.track and not self.time:
+            raise InputError("track", expected="times, too", got=self.track, then="Name the column with `time`.")
+
+    @property
+    def frame(self) -> str | None:
+        """Column that parts the rows into images."""
+        return self.time or self.image
 
     @property
     def asked(self) -> bool:
@@ -70,6 +93,8 @@ class CausalInput:
         Whether rows have positions.
     sha256
         Hash of the file's bytes.
+    track
+        Number of the atom or site of each row, where the file tells.
     """
 
     table: CausalTable
@@ -78,6 +103,7 @@ class CausalInput:
     notes: tuple[str, ...]
     located: bool
     sha256: str
+    track: np.ndarray | None = None
 
 
 def read_causal_table(path: str | Path, *, roles: ColumnRoles | None = None, species: str | None = None) -> CausalInput:
@@ -140,12 +166,13 @@ def _from_text(path: Path, roles: ColumnRoles, digest: str) -> CausalInput:
     """Read columns by their names."""
     text = _columns(path)
     errors = {name: what for name, what in roles.error if not _is_number(what)}
-    wanted = [*roles.variables, *(roles.position or ()), *([roles.image] if roles.image else [])]
+    others = [name for name in (roles.frame, roles.track) if name]
+    wanted = [*roles.variables, *(roles.position or ()), *others]
     wanted += [*(name for name, _ in roles.error), *errors.values()]
     for name in wanted:
         if name not in text:
             raise InputError("table", expected=f"a column {name!r}", got=f"columns {', '.join(text)}")
-    used = {*(roles.position or ()), roles.image, *errors.values()}
+    used = {*(roles.position or ()), *others, *errors.values()}
     notes, names = [], list(roles.variables)
     if not names:
         names = [name for name in text if name not in used and _numeric(text[name])]
@@ -154,18 +181,25 @@ def _from_text(path: Path, roles: ColumnRoles, digest: str) -> CausalInput:
     columns = {name: _numbers(name, text[name]) for name in names}
     if not columns:
         raise InputError("table", expected="columns of numbers", got=", ".join(text) or "none")
-    layout, kept = _layout(text, roles, len(next(iter(columns.values()))))
+    layout, kept = _layout(text, roles, columns)
     table = CausalTable.of(
         {name: column[kept] for name, column in columns.items()},
         layout=layout[0],
         error=_errors(text, roles, kept),
         image_names=layout[1],
     )
-    table = dataclasses.replace(table, n_dropped=table.n_dropped + int((~kept).sum()))
+    position = _positions(text, roles)
     return CausalInput(
-        table=table, knowledge=Knowledge(), meaning={}, notes=tuple(notes), located=roles.position is not None,
+        table=dataclasses.replace(
+            table, n_dropped=int((~kept).sum()), position=table.position if position is None else position[kept]
+        ),
+        knowledge=Knowledge(),
+        meaning={},
+        notes=tuple(notes),
+        located=position is not None,
         sha256=digest,
-    )  # fmt: skip
+        track=np.unique(np.array(text[roles.track])[kept], return_inverse=True)[1].reshape(-1) if roles.track else None,
+    )
 
 
 def _columns(path: Path) -> dict[str, list[str]]:
@@ -210,18 +244,26 @@ def _numbers(name: str, cells: Sequence[str]) -> np.ndarray:
     return np.where(np.isfinite(value), value, np.nan)
 
 
-def _layout(text: dict[str, list[str]], roles: ColumnRoles, n_rows: int) -> tuple[tuple[Layout, list[str]], np.ndarray]:
-    """Return where the rows lie with the images' names, and which rows have a place."""
-    labels = np.array(text[roles.image]) if roles.image else np.full(n_rows, "")
-    kept = ~np.isin(np.char.lower(labels), list(MISSING)) if roles.image else np.ones(n_rows, dtype=bool)
-    position = None
-    if roles.position is not None:
-        position = np.stack([_numbers(name, text[name]) for name in roles.position], axis=1)
+def _positions(text: dict[str, list[str]], roles: ColumnRoles) -> np.ndarray | None:
+    """Return (y, x) of each row, where the file tells."""
+    if roles.position is None:
+        return None
+    return np.stack([_numbers(name, text[name]) for name in roles.position], axis=1)
+
+
+def _layout(
+    text: dict[str, list[str]], roles: ColumnRoles, columns: dict[str, np.ndarray]
+) -> tuple[tuple[Layout, list[str]], np.ndarray]:
+    """Return where the rows lie with the images' names, and which rows are complete."""
+    kept = np.asarray(np.isfinite(np.stack(list(columns.values()))).all(axis=0))
+    for name in filter(None, (roles.frame, roles.track)):
+        kept &= np.array([cell.lower() not in MISSING for cell in text[name]])
+    position = _positions(text, roles)
+    if position is not None:
         kept &= np.isfinite(position).all(axis=1)
     if not kept.any():
-        raise InputError("table", expected="rows with a place and an image", got="none")
-    image = np.unique(labels[kept], return_inverse=True)[1].reshape(-1)
-    named = sorted(set(labels[kept].tolist())) if roles.image else ["the table"]
+        raise InputError("table", expected="rows in which everything is known", got="none")
+    image, named = _images(text, roles, kept)
     if position is None:
         number = np.concatenate([np.arange(n) for n in np.bincount(image)])
         cell = np.zeros((len(image), 2), dtype=np.int64)
@@ -231,6 +273,26 @@ def _layout(text: dict[str, list[str]], roles: ColumnRoles, n_rows: int) -> tupl
     if (position == np.rint(position)).all():
         return (Layout.of_lattice(position.astype(np.int64), image), named), kept
     return (Layout.of_positions(position, image), named), kept
+
+
+def _images(text: dict[str, list[str]], roles: ColumnRoles, kept: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the number of each row's image or frame, and their names in order."""
+    if roles.frame is None:
+        return np.zeros(int(kept.sum()), dtype=np.int64), ["the table"]
+    if roles.time is None:
+        names, image = np.unique(np.array(text[roles.frame])[kept], return_inverse=True)
+        return image.reshape(-1), names.tolist()
+    times, frame = np.unique(_numbers(roles.time, text[roles.time])[kept], return_inverse=True)
+    steps = np.diff(times)
+    if len(steps) and np.ptp(steps) > UNEVEN * steps.min():
+        late = int(np.argmax(steps))
+        raise InputError(
+            "time",
+            expected=f"frames {steps.min():g} apart",
+            got=f"none between {times[late]:g} and {times[late + 1]:g}",
+            then="Give the frames before or after the gap alone.",
+        )  # fmt: skip
+    return frame.reshape(-1), [f"{roles.time} {time:g}" for time in times]
 
 
 def _errors(text: dict[str, list[str]], roles: ColumnRoles, kept: np.ndarray) -> dict[str, float | np.ndarray]:

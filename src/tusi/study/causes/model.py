@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from jaxtyping import Float
 
 from tusi.causal import CausalTable
 from tusi.causal.knowledge import reachable
@@ -138,7 +139,7 @@ def model_of_causes(
 
 def _total_effects(table: CausalTable, structure: Structure, rng: np.random.Generator) -> tuple[TotalEffect, ...]:
     """Return what each variable does to all that it reaches."""
-    spread = _true_spread(structure.rows(table))
+    spread = dict(zip(structure.names, true_spread(structure.rows(table)).tolist(), strict=True))
     found = []
     for i, j in np.argwhere(reachable(structure.arrow)):
         cause, effect = structure.names[i], structure.names[j]
@@ -159,11 +160,17 @@ def _total_effects(table: CausalTable, structure: Structure, rng: np.random.Gene
     return tuple(found)
 
 
-def _true_spread(rows: CausalTable) -> dict[str, float]:
-    """Return the standard deviation of each variable without its errors."""
+def true_spread(rows: CausalTable) -> Float[np.ndarray, " variable"]:
+    """Return the standard deviation of each variable without its errors.
+
+    Parameters
+    ----------
+    rows
+        The variables, detrended where that was chosen.
+    """
     variance = rows.value.var(axis=0)
     error = np.diagonal(rows.error_covariance.mean(axis=0))
-    return dict(zip(rows.names, np.sqrt(np.maximum(variance - error, LEAST_RELIABILITY * variance)), strict=True))
+    return np.sqrt(np.maximum(variance - error, LEAST_RELIABILITY * variance))
 
 
 def _acts_by_others(structure: Structure, cause: int, effect: int) -> bool:
