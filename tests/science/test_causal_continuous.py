@@ -28,8 +28,9 @@ WINDOW = FieldRecipe(periodic=False, tail="student")
 HEADS = {
     "## What scales do": [
         "Random graphs of 10 variables with 10 arrows expected, coefficients .5-1.5 of either sign, normal",
-        "disturbances of unit variance, 1000 independent rows. Descent: no cycles (log-determinant), price .1 of a unit of",
-        "weight, weights below .3 dropped; least squares as in NOTEARS, the likelihood of unequal variances as in GOLEM.",
+        "disturbances of unit variance, 1000 independent rows. Descent: no cycles (log-determinant), price .1 of a",
+        "unit of weight, weights below .3 dropped; least squares as in NOTEARS, the likelihood of unequal variances as",
+        "in GOLEM.",
         "Variances in order: each variable regressed on those of smaller variance, slopes at |t| <= 4 dropped.",
         "Drawn otherwise: pairs per graph that are not as they are in truth (10 if nothing is drawn). Not connected",
         "right: the same without directions. Directions that no Gaussian data tell are drawn here, too. Limits: 95 %.",

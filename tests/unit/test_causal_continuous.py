@@ -111,7 +111,7 @@ def test_units_and_order_of_columns_decide_nothing():
     table = world()
     found = ContinuousSearch().find(table)
     assert set(relations(found)) == {"charge -> size", "angle -> charge", "strain -> charge"}
-    scaled = ContinuousSearch().find(table.replace_values(table.value * np.array([1e-6, 40.0, 1e3, 1.0]) + 5.0))
+    scaled = ContinuousSearch().find(table.replace_values((table.value + 5.0) * np.array([1e-6, 40.0, 1e3, 1.0])))
     turned = ContinuousSearch().find(table.select(NAMES[::-1]))
     assert np.allclose(scaled.arrow, found.arrow)
     assert np.allclose(turned.arrow[::-1, ::-1], found.arrow)

@@ -27,7 +27,10 @@ DIGITS = 10
 """Of correlations, half as many of sample numbers: equally good graphs are not to be chosen among by rounding."""
 
 PATIENCE = 10
-"""Changes without a new best after which a walk ends, for each variable."""
+"""Changes without a new best after which the search for the best graph ends, for each variable."""
+
+SHORTER = 3
+"""The same for the best graph without or against one arrow, which starts near its end."""
 
 SCALE = (
     "Scale dependent: searches of this family read variances, and in raw units mostly repeat the order of variances. "
@@ -213,7 +216,7 @@ class _Judged:
         losses[1][arrow & ~fixed] = 0.0
         for (cause, effect), place, other in _others(arrow, fixed, limits):
             start = without_cycles(arrow.astype(float), other)
-            walked = climbed(families, start, other, patience=len(arrow))
+            walked = climbed(families, start, other, patience=SHORTER * len(arrow))
             losses[place, cause, effect] = most - families.of_graph(walked)
             if losses[place, cause, effect] < -SAME:
                 return cls.of(families, walked, limits)
