@@ -68,6 +68,14 @@ def test_a_table_becomes_words_a_result_and_a_page(tusi, tmp_path):
     assert (tmp_path / "causes.h5").read_bytes() == before
 
 
+@pytest.mark.parametrize(("name", "line"), [("g.dot", "strain -> polarisation ["), ("g.gml", "source 0 target 1")])
+def test_the_graph_alone_is_written_for_other_programs(tusi, tmp_path, name, line):
+    write()
+    code, said = tusi("table.csv", *PLACED, "--tiers", "strain>polarisation", "--graph", name)
+    assert code == 0, said
+    assert line in (tmp_path / name).read_text("ascii")
+
+
 def test_columns_are_taken_by_themselves_and_text_is_left_out_aloud(tusi):
     write(n_images=2)
     code, said = tusi("table.csv", "--position", "row,column", "--image", "image", "--error", "strain=strain_error")
@@ -128,6 +136,14 @@ def test_mistakes_are_said_plainly(tusi, tmp_path, words, message):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00a,b\n")
     code, said = tusi(*words)
     assert (code, message in said) == (2, True), said
+    assert not (tmp_path / "causes.h5").exists()
+
+
+def test_a_graph_of_a_kind_that_is_not_known_is_refused_before_anything_is_done(tusi, tmp_path):
+    write()
+    code, said = tusi("table.csv", *PLACED, "--graph", "g.png")
+    assert code == 2
+    assert "`graph`: expected a name that ends in .dot or .gml" in said
     assert not (tmp_path / "causes.h5").exists()
 
 

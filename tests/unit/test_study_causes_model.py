@@ -11,6 +11,7 @@ from tusi.data import CausalGraph
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.errors import InputError
 from tusi.inference.spatial import Centring, Layout
+from tusi.report.causes import render_causes_report
 from tusi.study.causes import CausesOptions, discover_causes
 from tusi.study.causes.model import model_of_causes
 from tusi.study.causes.outlook import _opened, doubtful_arrows, outlook
@@ -148,3 +149,30 @@ def test_arrows_are_doubtful_where_fci_draws_another_edge_but_not_where_it_draws
     hidden = CausalGraph.of(names=NAMES, method="FCI", confounded=both, arrow=sure)
     assert doubtful_arrows(graph, hidden) == (("x", "m"),)
     assert doubtful_arrows(graph, dataclasses.replace(hidden, confounded=np.zeros((3, 3)))) == ()
+
+
+def test_searches_are_repeated_on_resampled_images_and_the_page_says_how_often_they_agree():
+    table = fields([[0, 0.7, 0], [0, 0, 0], [0, 0, 0]], side=32, names=NAMES, tail="laplace")
+    choices = dataclasses.replace(PLAIN, resamples=12)
+    told = []
+    found = discover_causes(table, options=choices, rng=rng(), progress=lambda *what: told.append(what))
+    assert ("Looking again in resampled images", 24, 24) in told
+    again = found.stability
+    assert again is not None
+    assert again.hidden.connected[0, 1] == 1.0
+    assert again.hidden.connected[0, 2] < 0.5
+    assert again.shapes.probability("x", "m") == 1.0
+    assert "(100 %)" in render_causes_report(found)
+    repeated = discover_causes(table, options=choices, rng=rng()).stability
+    assert repeated is not None
+    np.testing.assert_array_equal(again.shapes.arrow, repeated.shapes.arrow)
+    assert discover_causes(table, options=PLAIN, rng=rng()).stability is None
+    with pytest.raises(InputError, match="0, or between 5 and 10000"):
+        CausesOptions(resamples=2)
+
+
+def test_images_of_too_few_blocks_are_not_resampled_and_that_is_said():
+    table = fields([[0, 0.7], [0, 0]], side=24, names=("x", "y"), smoothing=3.0)
+    found = discover_causes(table, options=dataclasses.replace(PLAIN, resamples=5), rng=rng())
+    assert found.stability is None
+    assert any(note.startswith("No resampling: ") for note in found.notes)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tusi.causal import Knowledge
+    from tusi.data import CausalGraph
     from tusi.study.causes import CausalAnalysis, CausesOptions
     from tusi.study.causes.files import CausalInput
     from tusi.study.causes.movies import MovieCauses, MovieOptions
@@ -63,6 +64,12 @@ def causes(
             show_default="not where rows have positions, but no times",
         ),
     ] = None,
+    resamples: Annotated[
+        int, typer.Option(help="Search again in so many images put together from blocks of these: how stable is it?")
+    ] = 0,
+    graph: Annotated[
+        Path | None, typer.Option(help="Also write the graph alone, as .dot or .gml, for dowhy, networkx, Graphviz.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of shifted images and simulated experiments.")] = 0,
     level: Annotated[float, typer.Option(help="P-value above which FCI takes two variables for independent.")] = 0.01,
     out: Annotated[Path, typer.Option(help="Result file (.h5); the report lies beside it (.html).")] = Path(
@@ -78,6 +85,7 @@ def causes(
     from tusi.study.files import CLASSES
 
     out = _checked(result_path(out), table)
+    export = _export(graph)
     roles = ColumnRoles(
         variables=listed(columns),
         position=_pair("position", position, ",") if position else None,
@@ -98,13 +106,15 @@ def causes(
         known = knowledge_of(given.knowledge, tiers=tiers, arrows=arrows, exogenous=listed(exogenous))
         slow = long_waves if long_waves is not None else time is not None or not given.located
         if time is None:
-            options = CausesOptions(long_waves=slow, level=level)
+            options = CausesOptions(long_waves=slow, level=level, resamples=resamples)
         else:
             options = MovieOptions(n_lags=lags, level=level, long_waves=slow)
         found = _discovered(given, known, options, seed=seed, progress=progress)
         found = _made(found, given, (table, known))
         storage.save(found, out, classes=CLASSES)
         page = write_causes_report(found, out.with_suffix(".html"))
+        if graph is not None:
+            storage.write_atomically(graph, f"{export(found.graph)}\n".encode())
     print_warnings(said)
     print_causes(found)
     output().print(f"\n[bold]result[/]  {out}\n[bold]report[/]  {page}", markup=True, soft_wrap=True)
@@ -112,7 +122,7 @@ def causes(
 
 def _discovered(
     given: "CausalInput", known: "Knowledge", options: "CausesOptions | MovieOptions", *, seed: int,
-    progress: "Callable[[str, int, int], None]",
+    progress: "Callable[[str, int, int], None] | None",
 ) -> "CausalAnalysis | MovieCauses":  # fmt: skip
     """Return what is found in a table of places, or of places and times."""
     import numpy as np
@@ -184,6 +194,16 @@ def _checked(out: Path, table: Path) -> Path:
                 then="Move it away or choose another name.",
             ) from error  # fmt: skip
     return out
+
+
+def _export(path: Path | None) -> "Callable[[CausalGraph], str]":
+    """Return what writes a graph in the language of a file."""
+    from tusi.causal.structural import to_dot, to_gml
+
+    ways = {".dot": to_dot, ".gml": to_gml}
+    if path is not None and path.suffix not in ways:
+        raise InputError("graph", expected="a name that ends in .dot or .gml", got=repr(str(path)))
+    return ways[path.suffix] if path is not None else to_dot
 
 
 def _pair(name: str, text: str, separator: str) -> tuple[str, str]:

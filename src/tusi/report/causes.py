@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tusi.causal.panel import Slope
-from tusi.data import CausalEdge
+from tusi.data import CausalEdge, CausalGraph
 from tusi.data.storage import write_atomically
 from tusi.plot import new_figure
 from tusi.plot.causes import draw_causal_graph, draw_effect_map
@@ -30,6 +30,8 @@ DRAWN = 0.3
 
 MOST_IMAGES = 4
 """Images of which a map shows effects."""
+
+AGAIN = "In brackets: in how many of {} images put together from blocks of these a search says the same."
 
 _DASH = "\N{EM DASH}"
 _SIGNS = {
@@ -175,10 +177,29 @@ def _others(found: CausalAnalysis) -> Markup:
     rows = []
     for edge in found.graph.among(found.hidden.names).edges(DRAWN):
         pair = f"{plain(edge.cause)} {_SIGNS[edge.relation]} {plain(edge.effect)}"
-        cells = [pair, _mark(found, edge), _shape(found, edge), _refuted(found, edge)]
+        again = found.stability
+        cells = [
+            pair,
+            f"{_mark(found, edge)}{_share(again.hidden, edge, found.hidden) if again else ''}",
+            f"{_shape(found, edge)}{_share(again.shapes, edge, found.shapes) if again else ''}",
+            _refuted(found, edge),
+        ]
         rows.append(element("tr", *(element("td", cell) for cell in cells)))
     head = ["pair", "FCI", "shapes", "refuters"]
-    return joined(element("p", OTHERS), table(head, rows))
+    note = OTHERS if found.stability is None else f"{OTHERS} {AGAIN.format(found.stability.n_resamples)}"
+    return joined(element("p", note), table(head, rows))
+
+
+def _share(again: CausalGraph, edge: CausalEdge, once: CausalGraph | None) -> str:
+    """Return the share of resampled images in which a search says of a pair what it says of the images."""
+    if once is None:
+        return ""
+    i, j = (once.names.index(name) for name in (edge.cause, edge.effect))
+    for name in ("confounded", "undecided", "feedback"):
+        if getattr(once, name)[i, j]:
+            return f" ({100 * getattr(again, name)[i, j]:.0f} %)"
+    share = again.arrow[i, j] if once.arrow[i, j] else again.arrow[j, i] if once.arrow[j, i] else None
+    return f" ({100 * (1 - again.connected[i, j] if share is None else share):.0f} %)"
 
 
 def _judged_by(found: CausalAnalysis, edge: CausalEdge) -> str:

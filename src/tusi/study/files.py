@@ -36,6 +36,7 @@ from tusi.study.causes.effect_maps import EffectMap
 from tusi.study.causes.model import ModelOfCauses, TotalEffect
 from tusi.study.causes.movies import MovieCauses, MovieOptions
 from tusi.study.causes.outlook import Outlook
+from tusi.study.causes.stability import Stability
 from tusi.study.inversion import ArrayLayout, Inversion, InversionOptions, ModelFit
 from tusi.study.options import AnalysisOptions
 from tusi.study.regions import Region
@@ -111,6 +112,7 @@ CLASSES: dict[str, type] = {
     "sliding-windows": SlidingWindows,
     "slope": Slope,
     "species-fit": SpeciesFit,
+    "stability": Stability,
     "structure-analysis": StructureAnalysis,
     "structure-options": StructureOptions,
     "symmetry-map": SymmetryMap,

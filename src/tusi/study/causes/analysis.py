@@ -13,6 +13,7 @@ from tusi.study.causes.effect_maps import EffectMap
 from tusi.study.causes.model import ModelOfCauses
 from tusi.study.causes.options import CausesOptions
 from tusi.study.causes.outlook import Outlook
+from tusi.study.causes.stability import Stability
 from tusi.study.causes.words import verdict_of
 
 
@@ -45,6 +46,8 @@ class CausalAnalysis:
         Its edges as it draws them.
     shapes
         What DirectLiNGAM tells from the shape of distributions; beside `graph`, too. `None` where it could not be run.
+    stability
+        How often FCI and DirectLiNGAM find the same again; `None` where that was not asked or could not be had.
     model
         Linear equations on the likely arrows and how they stand up; `None` where there are none.
     outlook
@@ -77,6 +80,7 @@ class CausalAnalysis:
     maps: tuple[EffectMap, ...]
     notes: tuple[str, ...]
     shapes: CausalGraph | None = None
+    stability: Stability | None = None
     model: ModelOfCauses | None = None
     outlook: Outlook | None = None
     made: tuple[tuple[str, str], ...] = ()

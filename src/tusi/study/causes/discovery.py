@@ -22,6 +22,7 @@ from tusi.study.causes.effect_maps import LIKELY, effect_maps
 from tusi.study.causes.model import model_of_causes
 from tusi.study.causes.options import CausesOptions
 from tusi.study.causes.outlook import doubtful_arrows, outlook
+from tusi.study.causes.stability import Stability, stability
 
 MOST_VARIABLES = 12
 """Variables that vary within images over whose graphs all can be summed in seconds."""
@@ -111,6 +112,7 @@ def discover_causes(
     shapes = captured(lambda: DirectLingam(detrending=options.detrending).find(within, knowledge=known).graph)
     notes += [f"DirectLiNGAM: {shapes.error}"] if shapes.error else []
     told()
+    again = _stability(within, known, options, (rng, progress), notes)
     model = captured(lambda: model_of_causes(within, graph, detrending=options.detrending, rng=rng))
     notes += [f"No equations: {model.error}"] if model.error else []
     told()
@@ -126,7 +128,8 @@ def discover_causes(
     return CausalAnalysis(
         table=table, knowledge=given, options=options, meaning=dict(meaning or {}), findings=findings, graph=wide,
         n_effective=posterior.n_effective, hidden=searched[0], marks=searched[1], shapes=shapes.value,
-        model=model.value, outlook=ahead, between=between, levels=levels, maps=maps, notes=tuple(notes),
+        stability=again, model=model.value, outlook=ahead, between=between, levels=levels, maps=maps,
+        notes=tuple(notes),
     )  # fmt: skip
 
 
@@ -147,6 +150,23 @@ def _hidden(
         return CausalGraph.of(names=within.names, method="FCI could not be run"), ()
     found: PartialAncestralGraph = search.value
     return found.graph, found.edges()
+
+
+def _stability(
+    within: CausalTable,
+    known: Knowledge,
+    options: CausesOptions,
+    how: tuple[np.random.Generator, CausesProgress | None],
+    notes: list[str],
+) -> Stability | None:
+    """Return how often single searches find the same again, where that was asked."""
+    if not options.resamples:
+        return None
+    rng, progress = how
+    told = (lambda done, total: progress("Looking again in resampled images", done, total)) if progress else None
+    found = captured(lambda: stability(within, rng=rng, knowledge=known, options=options, progress=told))
+    notes += [f"No resampling: {found.error}"] if found.error else []
+    return found.value
 
 
 def _varying(table: CausalTable, findings: tuple[Finding, ...]) -> tuple[tuple[str, ...], list[str]]:

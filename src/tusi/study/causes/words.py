@@ -125,7 +125,9 @@ def _hidden(found: "CausalAnalysis") -> list[str]:
     for i, j in itertools.permutations(range(len(names)), 2):
         likely = found.graph.probability(names[i], names[j]) >= THRESHOLD
         if likely and found.hidden.confounded[i, j]:
-            doubtful.append(f"{plain(names[i])} and {plain(names[j])}")
+            share = found.stability.hidden.confounded[i, j] if found.stability is not None else None
+            again = f" (in {100 * share:.0f} % of resampled images)" if share is not None else ""
+            doubtful.append(f"{plain(names[i])} and {plain(names[j])}{again}")
     if not doubtful:
         return []
     return [
