@@ -12,7 +12,7 @@ from tusi.causal.independence.linear import PartialCorrelation
 from tusi.causal.knowledge import Knowledge
 from tusi.causal.panel import LaggedTable, SpaceTime, lagged_table
 from tusi.causal.panel.lagged import lagged_name
-from tusi.causal.posterior import ExactPosterior, GaussianEvidence
+from tusi.causal.posterior import ExactPosterior, InnovationEvidence
 from tusi.causal.posterior.exact import GraphPosterior
 from tusi.causal.table import CausalTable
 from tusi.data import CausalGraph
@@ -24,6 +24,12 @@ _NOTES = (
     "Takes it that no hidden variable acts on two others at different times. Variables that go together within a frame "
     "given their past stay undecided, and an effect within a frame of something that lasts is seen as one of the past.",
 )
+
+
+_PAST = "The past is taken as given: links within it are not asked about."
+
+REMEMBERS = 0.01
+"""P-value up to which a frame before those in the table is said to matter."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -228,11 +234,14 @@ def lagged_posterior(
     track: Int[np.ndarray, " row"] | None = None,
     site_effects: bool = False,
     contemporaneous: bool = True,
+    detrending: Detrending | None = None,
 ) -> GraphPosterior:
-    """Return the posterior over all graphs of present and past, with as many samples as there are in space and time.
+    """Return the posterior over all graphs in which past and present act on the present.
 
-    The past cannot be caused by the future; the evidence is that of the pair of columns that is worth the fewest
-    effective samples, so long-lasting fields decide little here, and `lagged_search` is the sharper of the two.
+    The past cannot be caused by the future, and what acted on the past is not in the table: it is taken as given.
+    Samples are counted by what is new in each frame (`InnovationEvidence`), so that variables may last long. Where the
+    frame before the earliest one still matters, a note says so: the probabilities then rest on too many samples, and a
+    larger `n_lags` is needed.
 
     Parameters
     ----------
@@ -246,20 +255,54 @@ def lagged_posterior(
         Whether each site keeps a level of its own.
     contemporaneous
         Whether variables may act on each other within a frame.
+    detrending
+        What is taken out of each frame first; its mean, unless something else is given.
 
     Examples
     --------
     >>> from tusi.datasets.causal_fields import FieldRecipe
     >>> from tusi.datasets.causal_images import autoregressive_movie
-    >>> acting = np.array([[[0.5, 0.4], [0.0, 0.5]]])
+    >>> acting = np.array([[[0.9, 0.3], [0.0, 0.9]]])
     >>> movie = autoregressive_movie(acting, FieldRecipe(shape=(12, 12)), n_frames=12, rng=np.random.default_rng(0))
-    >>> found = lagged_posterior(movie, contemporaneous=False).graph
-    >>> found.probability("x0(t-1)", "x1(t)") > 0.95, found.probability("x1(t)", "x0(t-1)")
+    >>> found = lagged_posterior(movie).graph
+    >>> found.probability("x0(t-1)", "x1(t)") > 0.95, found.probability("x1(t)", "x1(t-1)")
     (True, 0.0)
     """
     lagged = lagged_table(movie, n_lags=n_lags, track=track, site_effects=site_effects, contemporaneous=contemporaneous)
-    posterior = ExactPosterior(evidence=GaussianEvidence(detrending=SpaceTime()))
-    return posterior.find(lagged.table, knowledge=lagged.knowledge)
+    names, detrending = lagged.table.names, detrending or Centring()
+    past = names[len(lagged.variables) :]
+    given = tuple((one, other) for one in names for other in past if one != other)
+    evidence = InnovationEvidence(detrending=detrending, n_present=len(lagged.variables))
+    posterior = ExactPosterior(evidence=evidence).find(
+        lagged.table, knowledge=dataclasses.replace(lagged.knowledge, forbidden=lagged.knowledge.forbidden + given)
+    )
+    further = _lasting(movie, n_lags, track, site_effects, detrending)
+    return dataclasses.replace(posterior, notes=(_PAST, *further))
+
+
+def _lasting(
+    movie: CausalTable, n_lags: int, track: np.ndarray | None, site_effects: bool, detrending: Detrending
+) -> tuple[str, ...]:
+    """Say which variables remember more than their past in the table, as far as longer windows are there to tell."""
+    try:
+        lagged = lagged_table(movie, n_lags=n_lags + 1, track=track, site_effects=site_effects)
+    except InputError:
+        return ()
+    test = PartialCorrelation(detrending=SpaceTime(detrending=detrending)).prepare(lagged.table)
+    n_variables = len(lagged.variables)
+    past = tuple(range(n_variables, n_variables * (n_lags + 1)))
+    level = REMEMBERS / n_variables
+    lasting = [
+        name
+        for k, name in enumerate(lagged.variables)
+        if test.ask(k, k + n_variables * (n_lags + 1), past).p_value <= level
+    ]
+    if not lasting:
+        return ()
+    return (
+        f"{', '.join(lasting)} at t - {n_lags + 1} still matters given what came after: these "
+        "probabilities are too sure. Take more lags.",
+    )
 
 
 Column = tuple[str, int]

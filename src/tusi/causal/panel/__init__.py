@@ -3,18 +3,21 @@
 from tusi.lazy import load_on_use
 
 _HOMES = {
+    "FrameLags": "space_time",
     "LaggedTable": "lagged",
     "LatticeSteps": "stencil",
     "Neighbourhood": "stencil",
     "SimpsonCheck": "simpson",
     "Slope": "slope",
     "SpaceTime": "space_time",
+    "TrackedMovie": "tracks",
     "WithinRadius": "stencil",
     "between_slope": "between",
     "lagged_table": "lagged",
     "pooled_slope": "between",
     "simpson_check": "simpson",
     "simpson_checks": "simpson",
+    "tracked_movie": "tracks",
     "with_neighbour_means": "stencil",
     "within_slope": "within",
 }

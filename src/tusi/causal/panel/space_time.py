@@ -1,9 +1,11 @@
 """Frames of a movie as one block of space and time: a row is as near to the same site a frame ago as to a neighbour."""
 
 import dataclasses
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import fft
 
 from tusi.inference.spatial import Centring, Detrended, Detrending, Layout
 
@@ -41,6 +43,67 @@ class SpaceTime(Detrending):
             cell=side_by_side(detrended.layout.cell, frame), image=np.zeros_like(frame), step=detrended.layout.step
         )
         return dataclasses.replace(detrended, layout=block, noise_gain=(float(gain),))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameLags:
+    """Pairs of rows of the same frame at each lag in space, those of all frames together.
+
+    What autocovariances say of a sum of products where one of the two fields is new in every frame: pairs of different
+    frames then add noise only.
+
+    Attributes
+    ----------
+    layout
+        Where the rows lie; its images are the frames, with cells that are the same places in all.
+
+    Examples
+    --------
+    >>> lags = FrameLags(Layout.grid((1, 2), n_images=3))
+    >>> lags.sums(np.array([1.0, 2.0, 0.0, 1.0, 3.0, 1.0])).round(9)
+    array([[16.,  5.,  5.]])
+    """
+
+    layout: Layout
+
+    @cached_property
+    def _shape(self) -> tuple[int, int]:
+        rows, columns = self.layout.cell.max(axis=0) + 1
+        return int(rows), int(columns)
+
+    @cached_property
+    def share(self) -> Float[np.ndarray, "lag_y lag_x"]:
+        """One over the number of pairs at each lag; zero where there is none."""
+        count = np.rint(self.sums(np.ones(len(self.layout))))
+        return np.divide(1.0, count, out=np.zeros_like(count), where=count > 0)
+
+    def sums(self, values: Float[np.ndarray, " row"]) -> Float[np.ndarray, "lag_y lag_x"]:
+        """Return the sum over all pairs of rows at each lag of the product of their values; lags run cyclically.
+
+        Parameters
+        ----------
+        values
+            One for each row.
+        """
+        padded = tuple(fft.next_fast_len(2 * side - 1, True) for side in self._shape)
+        power = np.zeros((padded[0], padded[1] // 2 + 1))
+        for frame in range(self.layout.n_images):
+            raster, rows = np.zeros(self._shape), self.layout.rows(frame)
+            np.add.at(raster, tuple(self.layout.cell[rows].T), values[rows])
+            power += np.abs(fft.rfft2(raster, padded)) ** 2
+        return fft.irfft2(power, padded)
+
+    def variance_of_products(
+        self, first: Float[np.ndarray, "lag_y lag_x"], second: Float[np.ndarray, "lag_y lag_x"]
+    ) -> float:
+        """Return the variance of the sum over rows of the product of two independent fields.
+
+        Parameters
+        ----------
+        first, second
+            Lag sums of each field.
+        """
+        return float(np.einsum("ij,ij,ij->", first, second, self.share))
 
 
 def side_by_side(cell: Int[np.ndarray, "row 2"], frame: Int[np.ndarray, " row"]) -> Int[np.ndarray, "row 2"]:

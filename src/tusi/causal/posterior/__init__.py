@@ -6,6 +6,7 @@ _HOMES = {
     "ExactPosterior": "exact",
     "GaussianEvidence": "evidence",
     "GraphPosterior": "exact",
+    "InnovationEvidence": "innovations",
     "acyclic_graphs": "enumeration",
     "edge_probabilities": "summation",
     "log_evidence_of_subsets": "evidence",

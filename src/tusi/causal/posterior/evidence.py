@@ -9,7 +9,7 @@ from scipy.special import multigammaln
 from tusi.causal.measurement import LEAST_RELIABILITY, mean_error
 from tusi.causal.table import CausalTable
 from tusi.errors import InputError
-from tusi.inference.spatial import Centring, Detrending, PairLags
+from tusi.inference.spatial import Centring, Detrending, Layout, PairLags
 
 ALIKE = 2.0
 """Pairs whose effective sample sizes are within this factor of the smallest count as equally smooth: the smallest of
@@ -40,6 +40,34 @@ class FamilyEvidence:
     names: tuple[str, ...]
     n_effective: float
     correlation: Float[np.ndarray, "variable variable_"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Standardised:
+    """Variables of standard deviation one after detrending.
+
+    Attributes
+    ----------
+    value
+        One column for each variable.
+    error
+        Mean covariance of their errors.
+    reliable
+        Share of each variance that is not error.
+    correlation
+        Of what they would be without error.
+    layout
+        Where the rows lie.
+    freedom
+        Degrees of freedom that were taken out, beyond one mean.
+    """
+
+    value: Float[np.ndarray, "row variable"]
+    error: Float[np.ndarray, "variable variable_"]
+    reliable: Float[np.ndarray, " variable"]
+    correlation: Float[np.ndarray, "variable variable_"]
+    layout: Layout
+    freedom: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,6 +147,18 @@ class GaussianEvidence:
         table
             The variables.
         """
+        standard = self.standardised(table)
+        most = max(len(standard.value) - standard.freedom, 2.0)
+        return standard.correlation, float(np.clip(typical_size(self._sizes(standard)), 2.0, most))
+
+    def standardised(self, table: CausalTable) -> Standardised:
+        """Return the variables without trends and of standard deviation one.
+
+        Parameters
+        ----------
+        table
+            The variables, none of which is constant within the images.
+        """
         detrended = self.detrending(table.value, table.layout)
         value, layout = detrended.value, detrended.layout
         spread = value.std(axis=0)
@@ -137,18 +177,47 @@ class GaussianEvidence:
         reliable = np.clip(1 - np.diagonal(error), LEAST_RELIABILITY, 1.0)
         covariance = value.T @ value / len(value) - error
         correlation = _nearest_correlation(covariance / np.sqrt(np.outer(reliable, reliable)))
-        lags = PairLags(layout)
+        return Standardised(
+            value=value, error=error, reliable=reliable, correlation=correlation, layout=layout,
+            freedom=detrended.freedom,
+        )  # fmt: skip
+
+    def _sizes(self, standard: Standardised) -> Float[np.ndarray, " pair"]:
+        """Return how many independent samples each pair of variables is worth."""
+        value, reliable = standard.value, standard.reliable
+        lags = PairLags(standard.layout)
         sums = [lags.sums(column) for column in value.T]
-        sizes = np.array(
-            [
-                (1 + len(value) ** 2 / lags.variance_of_products(sums[i], sums[j])) * reliable[i] * reliable[j]
-                for i in range(len(sums))
-                for j in range(i)
-            ]
-        )
-        smoothest = sizes[sizes <= ALIKE * sizes.min()]
-        most = max(len(value) - detrended.freedom, 2.0)
-        return correlation, float(np.clip(1 / np.mean(1 / smoothest), 2.0, most))
+        return np.array([
+            pair_size(len(value) ** 2, lags.variance_of_products(sums[i], sums[j]), len(value))
+            * reliable[i] * reliable[j]
+            for i in range(len(sums)) for j in range(i)
+        ])  # fmt: skip
+
+
+def pair_size(squares: float, variance: float, n_rows: int) -> float:
+    """Return how many independent samples two fields are worth; at most four times as many as there are rows.
+
+    Parameters
+    ----------
+    squares
+        Product of their sums of squares.
+    variance
+        Of the sum of their products; an estimate of it may be negative.
+    n_rows
+        Number of rows.
+    """
+    return 1.0 + squares / max(variance, squares / (4.0 * n_rows))
+
+
+def typical_size(sizes: Float[np.ndarray, " pair"]) -> float:
+    """Return the harmonic mean of the smallest sizes, all within a factor of `ALIKE`.
+
+    Parameters
+    ----------
+    sizes
+        Of all pairs.
+    """
+    return float(1 / np.mean(1 / sizes[sizes <= ALIKE * sizes.min()]))
 
 
 def log_evidence_of_subsets(

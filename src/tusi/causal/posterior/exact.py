@@ -43,6 +43,8 @@ class GraphPosterior:
     effect, effect_error
         Entry (i, j): mean over graphs with that edge of the direct effect, in standard deviations, and its standard
         error; NaN where graphs are too many to list.
+    notes
+        What else is to be known about these numbers.
     """
 
     names: tuple[str, ...]
@@ -53,6 +55,7 @@ class GraphPosterior:
     probability: Float[np.ndarray, " graph"] | None
     effect: Float[np.ndarray, "cause effect"]
     effect_error: Float[np.ndarray, "cause effect"]
+    notes: tuple[str, ...] = ()
 
     @property
     def graph(self) -> CausalGraph:
@@ -60,7 +63,7 @@ class GraphPosterior:
         return CausalGraph.of(
             names=self.names,
             method=f"exact posterior over graphs, {self.n_effective:.0f} effective samples",
-            notes=(_NOTE,),
+            notes=(_NOTE, *self.notes),
             arrow=self.edge,
             effect=self.effect,
             effect_error=self.effect_error,
@@ -122,9 +125,10 @@ class ExactPosterior:
             return _listed(weight, families)
         edges, totals = zip(*(edge_probabilities(one) for one in weight), strict=True)
         share = _shares(np.array(totals))
+        edge = np.clip(np.tensordot(share, np.array(edges), axes=1), 0.0, 1.0)
         unknown = np.full((table.n_variables, table.n_variables), np.nan)
         return GraphPosterior(
-            names=table.names, edge=np.tensordot(share, np.array(edges), axes=1), n_effective=families.n_effective,
+            names=table.names, edge=edge, n_effective=families.n_effective,
             correlation=families.correlation, likeliest=None, probability=None, effect=unknown, effect_error=unknown,
         )  # fmt: skip
 
