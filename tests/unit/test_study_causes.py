@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from tusi.causal import CausalTable, Knowledge
+from tusi.causal.panel import between_slope
+from tusi.causal.panel.between import image_means
 from tusi.data import Atoms, storage
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.errors import InputError
@@ -17,7 +19,7 @@ from tusi.study import pipeline
 from tusi.study.analysis import InputFile
 from tusi.study.causes import CausesOptions
 from tusi.study.causes import discover_causes as discover
-from tusi.study.causes.between_images import related_probability
+from tusi.study.causes.between_images import _slope_of_means, related_probability
 from tusi.study.causes.site_variables import site_variables
 from tusi.study.files import CLASSES
 from tusi.study.options import AnalysisOptions
@@ -117,6 +119,44 @@ def test_simpson_is_named_and_few_images_do_not_decide():
     two = discover_causes(series(6.0, n_images=2), knowledge=AGES)
     assert not two.between
     assert two.graph.probability("composition", "y") == 0.0
+
+
+def two_differences(n_images, *, seed=5):
+    """Images that differ in composition and temperature, which go together; only temperature raises y."""
+    rng = np.random.default_rng(seed)
+    layout = Layout.grid((10, 10), n_images=n_images)
+    composition = np.linspace(0.0, 1.0, n_images)
+    temperature = composition + 0.3 * rng.standard_normal(n_images)
+    x, y = rng.standard_normal((2, len(layout)))
+    y = y + (5 * temperature + 0.2 * rng.standard_normal(n_images))[layout.image]
+    columns = {"composition": composition[layout.image], "temperature": temperature[layout.image], "x": x, "y": y}
+    return CausalTable.of(columns, layout=layout)
+
+
+def test_what_differs_between_images_is_told_from_what_else_differs_where_images_suffice():
+    known = Knowledge(tiers=(("composition", "temperature"), ("x", "y")))
+    found = {
+        (one.slope.cause, one.slope.effect): one
+        for one in discover_causes(two_differences(12), knowledge=known).between
+    }
+    one = found["composition", "y"]
+    assert one.given == ("temperature",)
+    assert one.slope.freedom == 9
+    assert one.slope.interval()[0] < 0 < one.slope.interval()[1]
+    assert found["temperature", "y"].slope.interval()[0] > 3
+    assert found["temperature", "y"].probability > 0.99
+    assert one.probability < 0.6
+    few = discover_causes(two_differences(3), knowledge=known)
+    assert {one.entangled for one in few.between} == {("composition",), ("temperature",)}
+    assert any("Three images do not tell it from temperature." in sentence for sentence in few.verdict)
+
+
+def test_one_difference_between_images_is_judged_by_the_line_through_their_means():
+    pair = ("composition", "y")
+    line = between_slope(series(6.0), cause=pair[0], effect=pair[1])
+    found = _slope_of_means(image_means(series(6.0).select(pair)), pair)
+    assert found.interval() == pytest.approx(line.interval())
+    assert found.freedom == line.freedom == 4
 
 
 def test_probability_of_a_relation_between_images_stays_modest_with_few_of_them():

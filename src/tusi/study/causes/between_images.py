@@ -8,7 +8,8 @@ from jaxtyping import Float
 from scipy import special
 
 from tusi.causal import CausalTable, Knowledge
-from tusi.causal.panel import Slope, between_slope
+from tusi.causal.panel import Slope
+from tusi.causal.panel.between import image_means
 from tusi.data import CausalGraph
 from tusi.study.causes.effect_maps import LIKELY
 
@@ -17,6 +18,9 @@ FARTHEST, N_STEPS = 9.0, 1801
 
 LARGEST = 1 - 1e-9
 """Correlation that is taken at most."""
+
+SAME = 1e-10
+"""Share of the square of a variable below which nothing is left of it."""
 
 FEWEST_IMAGES = 3
 """Images below which nothing can be told about what differs between them."""
@@ -34,11 +38,17 @@ class BetweenImages:
         That there is any, with even odds beforehand and as many samples as images.
     n_needed
         Images of this kind with which so strong a relation would be seen four times in five; NaN where there is none.
+    given
+        Other variables that differ between images only, held fixed.
+    entangled
+        Those that could not be held fixed: there are too few images to tell the variable from them.
     """
 
     slope: Slope
     probability: float
     n_needed: float
+    given: tuple[str, ...] = ()
+    entangled: tuple[str, ...] = ()
 
 
 def related_probability(correlation: float, n_samples: float) -> float:
@@ -116,7 +126,8 @@ def with_image_variables(
             continue
         if not allowed[i, j] or table.n_images < FEWEST_IMAGES:
             continue
-        one = _between_images(table, graph, (cause, name))
+        others = tuple(other for other in outer if other != cause and allowed[names.index(other), j])
+        one = _between_images(table, graph, (cause, name), others)
         found.append(one)
         if allowed[j, i]:
             undecided[i, j] = undecided[j, i] = one.probability
@@ -127,25 +138,53 @@ def with_image_variables(
     return tuple(found), dataclasses.replace(wide, arrow=arrow, undecided=undecided, effect=effect, effect_error=error)
 
 
-def _between_images(table: CausalTable, graph: CausalGraph, pair: tuple[str, str]) -> BetweenImages:
-    """Judge the effect of one variable that differs between images only."""
+def _between_images(
+    table: CausalTable, graph: CausalGraph, pair: tuple[str, str], others: tuple[str, ...]
+) -> BetweenImages:
+    """Judge the effect of one variable that differs between images only, others held fixed where that can be."""
     cause, name = pair
     effect = table.column(name).copy()
     place = graph.names.index(name)
     inside = [graph.names[k] for k in np.flatnonzero(graph.acts[:, place] >= LIKELY)]
     for one, slope in zip(inside, _slopes_within(table, inside, name), strict=True):
         effect -= slope * table.column(one)
-    looked = table.select((cause,)).with_columns({name: effect})
-    slope = between_slope(looked, cause=cause, effect=name)
-    freedom = table.n_images - 2
+    means = image_means(table.select((cause, *others)).with_columns({name: effect}))
+    slope, given = _slope_of_means(means, pair), ()
+    freedom = table.n_images - 2 - len(others)
+    if others and freedom >= 1:
+        partial = _slope_of_means(_left_by(means[:, 1:-1], means[:, [0, -1]]), pair, n_given=len(others))
+        slope, given = (partial, others) if partial.known else (slope, ())
     ratio = slope.estimate / slope.standard_error if slope.known and slope.standard_error > 0 else 0.0
-    correlation = float(ratio / np.sqrt(freedom + ratio**2))
-    needed = 3 + ((1.96 + 0.84) / np.arctanh(abs(correlation))) ** 2 if correlation else float("nan")
+    correlation = float(ratio / np.sqrt(slope.freedom + ratio**2)) if ratio else 0.0
+    needed = len(given) + 3 + ((1.96 + 0.84) / np.arctanh(abs(correlation))) ** 2 if correlation else float("nan")
     return BetweenImages(
-        slope=slope,
-        probability=related_probability(correlation, float(table.n_images)),
-        n_needed=float(np.ceil(needed)),
-    )
+        slope=slope, probability=related_probability(correlation, float(table.n_images - len(given))),
+        n_needed=float(np.ceil(needed)), given=given, entangled=() if given else others,
+    )  # fmt: skip
+
+
+def _slope_of_means(means: Float[np.ndarray, "image variable"], pair: tuple[str, str], *, n_given: int = 0) -> Slope:
+    """Return the slope of the last column of means against the first."""
+    cause, effect = pair
+    x, y = (column - column.mean() for column in (means[:, 0], means[:, -1]))
+    freedom = len(x) - 2 - n_given
+    if not x @ x > SAME * float(means[:, 0] @ means[:, 0]):
+        return Slope.unknown(cause, effect, "between images", n_samples=float(len(x)))
+    estimate = float(x @ y / (x @ x))
+    left = float(((y - estimate * x) ** 2).sum())
+    return Slope(
+        cause=cause, effect=effect, comparison="between images", estimate=estimate,
+        standard_error=float(np.sqrt(left / freedom / (x @ x))) if freedom > 0 else float("nan"),
+        freedom=float(freedom), n_samples=float(len(x)),
+    )  # fmt: skip
+
+
+def _left_by(given: Float[np.ndarray, "image other"], means: Float[np.ndarray, "image 2"]) -> np.ndarray:
+    """Return what other variables leave of cause and effect, zero where they leave nothing of the cause."""
+    design = np.column_stack([np.ones(len(given)), given])
+    left = means - design @ np.linalg.lstsq(design, means, rcond=None)[0]
+    size = means - means.mean(axis=0)
+    return left * ((left**2).sum(axis=0) > SAME * (size**2).sum(axis=0))
 
 
 def _slopes_within(table: CausalTable, causes: list[str], effect: str) -> Float[np.ndarray, " cause"]:

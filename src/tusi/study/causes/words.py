@@ -222,12 +222,13 @@ def _between(one: "BetweenImages", n_images: int) -> str:
         return f"Whether {cause} acts on {effect} cannot be told from {number(n_images)} images."
     low, high = slope.interval()
     size = f"slope {_signed(slope.estimate)} for one unit, 95 % interval {_signed(low)} to {_signed(high)}"
-    where = "from image to image, beyond what acts within images"
+    beyond = " and ".join(["what acts within images", *(plain(name) for name in one.given)])
+    where = f"from image to image, beyond {beyond}"
     if one.probability >= PROBABLE:
         way = "rises" if slope.estimate > 0 else "falls"
         said = f"{effect} {way if one.probability >= SURE else f'probably {way}'} with {cause} {where}: {size}"
         left = "" if one.probability >= SURE else f"; {number(n_images)} images do not settle it"
-        return f"{said[0].upper()}{said[1:]} (P = {one.probability:.2f}){left}."
+        return f"{said[0].upper()}{said[1:]} (P = {one.probability:.2f}){left}.{_entangled(one, n_images)}"
     least = (
         f" If it is as strong as it looks, about {one.n_needed:.0f} images would show it."
         if n_images < one.n_needed < MANY
@@ -235,8 +236,16 @@ def _between(one: "BetweenImages", n_images: int) -> str:
     )
     return (
         f"Whether {effect} changes with {cause} {where}, {number(n_images)} images cannot decide: {size} "
-        f"(P = {one.probability:.2f}).{least}"
+        f"(P = {one.probability:.2f}).{least}{_entangled(one, n_images)}"
     )
+
+
+def _entangled(one: "BetweenImages", n_images: int) -> str:
+    """Say from which other differences between images this one could not be told."""
+    if not one.entangled:
+        return ""
+    others = " and ".join(plain(name) for name in one.entangled)
+    return f" {number(n_images).capitalize()} images do not tell it from {others}."
 
 
 def _fixed(value: float) -> str:
