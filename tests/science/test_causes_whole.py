@@ -133,8 +133,8 @@ def test_statements_of_whole_runs_are_true_as_often_as_they_say():
         "",
         f"{N_WORLDS} worlds of four variables: every acyclic graph is equally probable, standardised effects are up to "
         f"{MOST}; fields with ell 0, 1 or 2, periodic and normal or cut out with Student's t; one image of 48 x 48 or "
-        f"three of 32 x 32; a hidden slow field (ell 16) in all variables with {HIDDEN} of their standard deviation; one "
-        f"variable with a known error of {ERROR}; every other time it is known which two variables come first. "
+        f"three of 32 x 32; a hidden slow field (ell 16) in all variables with {HIDDEN} of their standard deviation; "
+        f"one variable with a known error of {ERROR}; every other time it is known which two variables come first. "
         "`discover_causes` as it stands.",
         "",
         "| statement | cases | stated | true | 95 % interval |",
