@@ -9,7 +9,8 @@ from scipy import stats
 from tusi.causal import CausalTable, Knowledge
 from tusi.causal.bootstrap import BlockBootstrap, bootstrap_graph
 from tusi.causal.functional import DirectLingam, gaussianity
-from tusi.causal.functional.direction import dependences, likelihood_ratios
+from tusi.causal.functional.deconvolution import Sources, deconvolved
+from tusi.causal.functional.direction import likelihood_ratios, preference_p_value
 from tusi.causal.functional.order import causal_order
 from tusi.datasets.causal_fields import FieldRecipe, Tail, linear_fields, random_field
 from tusi.datasets.causal_noise import measured
@@ -82,23 +83,57 @@ def test_known_errors_leave_coefficients_as_they_are():
     assert DirectLingam().find(unknown, knowledge=known).coefficient[0, 1] < 0.7
 
 
-def test_dependence_vanishes_for_the_true_direction_whatever_the_error():
-    rng = np.random.default_rng(6)
-    x, e, error = rng.laplace(size=200_000), 0.4 * rng.laplace(size=200_000), rng.standard_normal(200_000)
-    value = np.stack([x + error, x + e])
-    covariance = np.zeros((2, 2))
-    covariance[0, 0] = 1.0
-    scale = value.std(axis=1, keepdims=True)
-    both = dependences((value - value.mean(axis=1, keepdims=True)) / scale, covariance / (scale * scale.T))
-    assert both[0, 1] < 1e-4
-    assert both[1, 0] > 20 * both[0, 1]
+SHAPES = {
+    "laplace": lambda rng, n: rng.laplace(size=(2, n)) / np.sqrt(2),
+    "uniform": lambda rng, n: rng.uniform(-1, 1, (2, n)) * np.sqrt(3),
+    "skewed": lambda rng, n: rng.exponential(size=(2, n)) - 1,
+}
+
+
+def noisy_pair(shape, n_rows, rng, noise=0.7):
+    """A cause that is measured with error, and its effect; the covariance of their errors; standardised."""
+    cause, disturbance = SHAPES[shape](rng, n_rows)
+    value = np.stack([cause + noise * rng.standard_normal(n_rows), 0.8 * cause + 0.3 * disturbance])
+    value -= value.mean(axis=1, keepdims=True)
+    scale = value.std(axis=1)
+    return value / scale[:, None], np.diag([noise**2, 0.0]) / np.outer(scale, scale)
+
+
+@pytest.mark.parametrize("shape", list(SHAPES))
+def test_known_errors_do_not_turn_likelihood_ratios_round(shape):
+    value, error = noisy_pair(shape, 8000, np.random.default_rng(6))
+    plain, behind = likelihood_ratios(value, np.zeros((2, 2))), likelihood_ratios(value, error)
+    assert behind[0, 1] == -behind[1, 0]
+    assert behind[0, 1] > 0.001
+    assert plain[0, 1] < behind[0, 1] - 0.001
+    p_values = [preference_p_value(value[way], error[way][:, way], block=np.arange(8000) // 320)
+                for way in ([0, 1], [1, 0])]  # fmt: skip
+    assert p_values[0] < 0.05
+    assert sum(p_values) == pytest.approx(1)
+
+
+def test_likelihood_of_sources_behind_errors_grows_to_that_of_the_true_ones():
+    rng = np.random.default_rng(8)
+    true = Sources(share=np.array([[0.5, 0.5], [0.9, 0.1]]), mean=np.array([[-1.0, 1.0], [0.0, 0.0]]),
+                   variance=np.array([[0.1, 0.1], [0.2, 3.0]]))  # fmt: skip
+    error = np.array([[0.3, -0.2], [-0.2, 0.4]])
+    parts = np.stack([rng.random(4000) < share for share in true.share[:, 1]]).astype(int)
+    exact = np.stack([rng.normal(true.mean[k, own], np.sqrt(true.variance[k, own])) for k, own in enumerate(parts)])
+    value = exact + rng.multivariate_normal([0, 0], error, 4000).T
+    found = deconvolved(value, error)
+    better = found.improved(value, error, count=np.ones(4000))
+    assert better.log_density(value, error).mean() >= found.log_density(value, error).mean()
+    assert found.log_density(value, error).mean() > true.log_density(value, error).mean() - 0.002
+    grid = np.stack(np.meshgrid(*[np.linspace(-12, 12, 241)] * 2)).reshape(2, -1)
+    assert np.exp(true.log_density(grid, error)).sum() * 0.01 == pytest.approx(1, abs=1e-6)
 
 
 def test_likelihood_ratios_are_antisymmetric_and_see_uniform_causes():
     rng = np.random.default_rng(7)
     x = rng.uniform(-1, 1, 5000)
     value = np.stack([x, x + rng.uniform(-1, 1, 5000)])
-    ratio = likelihood_ratios((value - value.mean(axis=1, keepdims=True)) / value.std(axis=1, keepdims=True))
+    standard = (value - value.mean(axis=1, keepdims=True)) / value.std(axis=1, keepdims=True)
+    ratio = likelihood_ratios(standard, np.zeros((2, 2)))
     assert ratio[0, 1] == -ratio[1, 0] > 0
 
 

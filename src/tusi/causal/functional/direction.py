@@ -4,14 +4,16 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import special
 
+from tusi.causal.functional.deconvolution import deconvolved
+
 LOG_COSH_OF_NORMAL = 0.37457
 """Mean of log cosh of a standard normal variable."""
 
 WEIGHTS = (79.047, 7.4129)
 """Of the two terms by which the entropy of a variable falls short of the normal one's (Hyvarinen)."""
 
-FREQUENCIES = (0.6, 1.2)
-"""Where characteristic functions are compared, in inverse standard deviations; one and twice the first."""
+STEP = 1e-4
+"""Change of a slope by which the likelihood's derivative is taken."""
 
 
 def entropies(value: Float[np.ndarray, "variable row"]) -> Float[np.ndarray, " variable"]:
@@ -29,13 +31,20 @@ def entropies(value: Float[np.ndarray, "variable row"]) -> Float[np.ndarray, " v
     return 0.5 * (1 + np.log(2 * np.pi)) - first * (log_cosh - LOG_COSH_OF_NORMAL) ** 2 - second * odd**2
 
 
-def likelihood_ratios(value: Float[np.ndarray, "variable row"]) -> Float[np.ndarray, "cause effect"]:
-    """Return, for all pairs, the log-likelihood per row of i -> j less that of j -> i; values without error.
+def likelihood_ratios(
+    value: Float[np.ndarray, "variable row"], error: Float[np.ndarray, "variable variable"]
+) -> Float[np.ndarray, "cause effect"]:
+    """Return, for all pairs, the log-likelihood per row of i -> j less that of j -> i.
+
+    For pairs without errors from approximate entropies; else from the densities of cause and disturbance that are most
+    likely behind the errors.
 
     Parameters
     ----------
     value
         One row per variable, mean zero, variance one.
+    error
+        Covariance of the errors.
     """
     n_variables, n_rows = value.shape
     correlation = value @ value.T / n_rows
@@ -46,56 +55,17 @@ def likelihood_ratios(value: Float[np.ndarray, "variable row"]) -> Float[np.ndar
         slope = correlation[others, i, None]
         left[i, others] = entropies((value[others] - slope * value[i]) / np.sqrt(1 - slope**2))
     description = own[:, None] + left
-    return description.T - description
+    ratio = description.T - description
+    for i, j in np.argwhere(np.triu(_inexact(error), 1)).tolist():
+        ways = [_behind_errors(value[[*way]], error[np.ix_(way, way)])[0].mean() for way in ((i, j), (j, i))]
+        ratio[i, j], ratio[j, i] = ways[0] - ways[1], ways[1] - ways[0]
+    return ratio
 
 
-def dependences(
-    value: Float[np.ndarray, "variable row"], error: Float[np.ndarray, "variable variable"]
-) -> Float[np.ndarray, "cause effect"]:
-    """Return, for all pairs, how far i is from being independent of what it leaves of j; errors are allowed for.
-
-    The joint characteristic function of both is compared with the product of their own. Normal errors of known
-    covariance multiply the former by a known number, which is taken out: only the covariance that i and the residual
-    share through the error of i matters, so nothing is deconvolved.
-
-    Parameters
-    ----------
-    value
-        One row per variable, mean zero, variance one.
-    error
-        Covariance of the errors.
-    """
-    n_variables, n_rows = value.shape
-    covariance = value @ value.T / n_rows
-    slope = (covariance - error) / (np.diagonal(covariance) - np.diagonal(error))[:, None]
-    out = np.zeros((n_variables, n_variables))
-    for i in range(n_variables):
-        own = _waves(value[i])
-        for j in range(n_variables):
-            if i == j:
-                continue
-            residual = value[j] - slope[i, j] * value[i]
-            spread = residual.std()
-            shared = (error[i, j] - slope[i, j] * error[i, i]) / spread
-            out[i, j] = _dependence(own, residual / spread, shared)
-    return out
-
-
-def _dependence(own: list[np.ndarray], residual: np.ndarray, shared: float) -> float:
-    total = 0.0
-    for t, other in zip(FREQUENCIES, _waves(residual), strict=True):
-        for s, wave in zip(FREQUENCIES, own, strict=True):
-            for sign, turned in ((1, other), (-1, other.conj())):
-                joint = (wave * turned).mean() * np.exp(sign * shared * s * t)
-                total += abs(joint - wave.mean() * turned.mean()) ** 2
-    return total
-
-
-def _waves(value: np.ndarray) -> list[np.ndarray]:
-    """Return exp(i s value) at each frequency."""
-    phase = FREQUENCIES[0] * value
-    slow = np.cos(phase) + 1j * np.sin(phase)
-    return [slow, slow * slow]
+def _inexact(error: np.ndarray) -> np.ndarray:
+    """Return the pairs of which one variable has errors."""
+    own = np.diagonal(error) > 0
+    return own[:, None] | own[None, :]
 
 
 def preference_p_value(
@@ -103,8 +73,8 @@ def preference_p_value(
 ) -> float:
     """Return the one-sided p-value that the first variable is not rather the cause of the second than the reverse.
 
-    Without errors the two directions are compared by their likelihood ratio, with errors by the dependence of cause
-    and residual. Each row's influence on this number is summed within blocks, whose spread is the number's error.
+    The two directions are compared by their likelihood ratio, with errors by that of the densities behind them. Each
+    row's influence on this number is summed within blocks, whose spread is the number's error.
 
     Parameters
     ----------
@@ -117,11 +87,11 @@ def preference_p_value(
 
     References
     ----------
-    F. R. Hampel, J. Am. Stat. Assoc. 69, 383 (1974).
+    F. R. Hampel, J. Am. Stat. Assoc. 69, 383 (1974); Q. H. Vuong, Econometrica 57, 307 (1989).
     """
     scale = value.std(axis=1)
     standard = (value - value.mean(axis=1, keepdims=True)) / scale[:, None]
-    compare = _compared_by_dependence if error.any() else _compared_by_likelihood
+    compare = _compared_behind_errors if error.any() else _compared_by_entropies
     preference, influence = compare(standard, error / np.outer(scale, scale))
     sums = np.bincount(block, weights=influence - influence.mean()) / len(influence)
     n_blocks = len(sums)
@@ -129,7 +99,7 @@ def preference_p_value(
     return float(special.stdtr(n_blocks - 1, -preference / spread)) if spread > 0 else 1.0
 
 
-def _compared_by_likelihood(value: np.ndarray, _: np.ndarray) -> tuple[float, np.ndarray]:
+def _compared_by_entropies(value: np.ndarray, _: np.ndarray) -> tuple[float, np.ndarray]:
     """Return the log-likelihood ratio per row of two standard variables, and each row's influence on it."""
     ratio, influence = 0.0, np.zeros(value.shape[1])
     slope = float(value[0] @ value[1]) / value.shape[1]
@@ -159,31 +129,29 @@ def _entropy_with_influence(value: np.ndarray, regressor: np.ndarray | None) -> 
     return float(entropy), influence
 
 
-def _compared_by_dependence(value: np.ndarray, error: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return by how much what the second variable leaves depends more on it than in the reverse, and influences."""
-    preference, influence = 0.0, np.zeros(value.shape[1])
-    for sign, first, second in ((-1, 0, 1), (1, 1, 0)):
-        real = 1.0 - error[first, first]
-        slope = float(value[first] @ value[second] / value.shape[1] - error[first, second]) / real
-        residual = value[second] - slope * value[first]
-        on_slope = value[first] * residual / real
-        on_slope -= on_slope.mean()
-        spread = residual.std()
-        pull = -value[first] / spread
-        shared = (error[first, second] - slope * error[first, first]) / spread
-        more_shared = -error[first, first] / spread
-        waves = list(zip(FREQUENCIES, _waves(value[first]), strict=True))
-        others = list(zip(FREQUENCIES, _waves(residual / spread), strict=True))
-        for s, wave in waves:
-            for t, other in ((sign_t * t, turned) for t, up in others for sign_t, turned in ((1, up), (-1, up.conj()))):
-                lift = np.exp(shared * s * t)
-                both = wave * other
-                difference = lift * both.mean() - wave.mean() * other.mean()
-                along = (
-                    lift * (both.mean() * s * t * more_shared + 1j * t * (pull * both).mean())
-                    - wave.mean() * 1j * t * (pull * other).mean()
-                )
-                row = lift * both - wave.mean() * other - other.mean() * wave + along * on_slope
-                preference += sign * abs(difference) ** 2
-                influence += sign * 2 * (difference.conjugate() * row).real
-    return preference, influence
+def _compared_behind_errors(value: np.ndarray, error: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the log-likelihood ratio per row of two variables with errors, and each row's influence on it."""
+    (forward, on_forward), (back, on_back) = (
+        _behind_errors(value[way], error[way][:, way]) for way in ([0, 1], [1, 0])
+    )
+    return float((forward - back).mean()), forward - back + on_forward - on_back
+
+
+def _behind_errors(value: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log densities of rows if the first variable causes the second, and influences on their mean.
+
+    The influence is that on the slope; densities at their most likely have none.
+    """
+    real = float(value[0] @ value[0]) / value.shape[1] - error[0, 0]
+    slope = (float(value[0] @ value[1]) / value.shape[1] - error[0, 1]) / real
+    sources = deconvolved(*_unmixed(value, error, slope))
+    steep, shallow = (sources.log_density(*_unmixed(value, error, slope + step)).mean() for step in (STEP, -STEP))
+    on_slope = value[0] * (value[1] - slope * value[0]) / real
+    influence = (steep - shallow) / (2 * STEP) * (on_slope - on_slope.mean())
+    return sources.log_density(*_unmixed(value, error, slope)), influence
+
+
+def _unmixed(value: np.ndarray, error: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return a cause and what it leaves of its effect, and the covariance of their errors."""
+    change = np.array([[1.0, 0.0], [-slope, 1.0]])
+    return change @ value, change @ error @ change.T

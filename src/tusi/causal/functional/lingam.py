@@ -92,9 +92,10 @@ class DirectLingam:
     """Order the variables by likelihood ratios of pairs, then fit direct effects and drop what chance explains.
 
     A direction counts as decided where one of the two disturbances is certainly not Gaussian, and one direction fits
-    better by more than chance explains (blocks of the image left out one by one). Where values have known errors, the
-    likelihood ratios, which normal errors of a cause turn round, are replaced by dependences of characteristic
-    functions, from which such errors are taken out exactly; regressions allow for them too. Units have no influence.
+    better by more than chance explains (influences of rows, summed within blocks of the image). Normal errors of a
+    cause turn plain likelihood ratios round. Where values have known errors, densities of cause and disturbance are
+    therefore fitted as mixtures behind the errors, and these are compared; regressions allow for the errors, too. Units
+    have no influence.
 
     Assumes linear effects, no cycles, no hidden common causes, independent disturbances, and after detrending
     stationary fields.
@@ -115,7 +116,7 @@ class DirectLingam:
     References
     ----------
     S. Shimizu et al., J. Mach. Learn. Res. 12, 1225 (2011); A. Hyvarinen, S. M. Smith, J. Mach. Learn. Res. 14, 111
-    (2013).
+    (2013); H. Attias, Neural Comput. 11, 803 (1999), for densities behind errors.
 
     Examples
     --------

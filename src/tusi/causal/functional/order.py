@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tusi.causal.functional.direction import dependences, likelihood_ratios
+from tusi.causal.functional.direction import likelihood_ratios
 from tusi.causal.knowledge import reachable
 
 
@@ -16,8 +16,8 @@ def causal_order(
     """Return the variables, causes first.
 
     Again and again the variable is taken that speaks least against being a cause of all that are left, and these are
-    replaced by what it leaves of them. Without error, what speaks against it is the sum of squares of its negative
-    log-likelihood ratios; with known errors, the sum of dependences between it and what it leaves.
+    replaced by what it leaves of them. What speaks against it is the sum of squares of its negative log-likelihood
+    ratios.
 
     Parameters
     ----------
@@ -33,10 +33,7 @@ def causal_order(
     value, error = value.copy(), error.copy()
     left, order = list(range(len(value))), []
     while len(left) > 1:
-        if error.any():
-            against = dependences(value, error).sum(axis=1)
-        else:
-            against = (np.minimum(likelihood_ratios(value), 0.0) ** 2).sum(axis=1)
+        against = (np.minimum(likelihood_ratios(value, error), 0.0) ** 2).sum(axis=1)
         against[before[np.ix_(left, left)].any(axis=0)] = np.inf
         first = int(np.argmin(against))
         value, error = _without(value, error, first)
