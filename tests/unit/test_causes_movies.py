@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tusi.causal import CausalTable
+from tusi.causal.panel import lagged_table
 from tusi.cli import main
 from tusi.data import storage
 from tusi.datasets.causal_fields import FieldRecipe
@@ -159,12 +160,26 @@ def test_mistakes_with_time_are_said_plainly(tusi, words, message):
     assert message in said
 
 
-def test_frames_that_are_not_equally_far_apart_are_refused(tusi):
-    table = movie(n_frames=6, side=6)
-    write(table=table, lost={(3, site) for site in range(36)})
-    code, said = tusi("causes", "movie.csv", *COLUMNS)
+@pytest.mark.parametrize("track", [(), ("--track", "particle")])
+def test_nothing_is_compared_across_a_missing_frame(tusi, tmp_path, track):
+    table = movie(n_frames=12, side=8)
+    write(table=table, lost={(5, site) for site in range(64)})
+    roles = ColumnRoles(variables=NAMES, position=("y", "x"), time="frame", track=track[1] if track else None)
+    given = read_causal_table("movie.csv", roles=roles)
+    assert given.table.n_images == 11
+    assert given.track is not None
+    before, after = (set(given.track[given.table.image == k].tolist()) for k in (4, 5))
+    assert not before & after
+    assert len(lagged_table(given.table, track=given.track).table) <= 9 * 64
+    code, said = tusi("causes", "movie.csv", *COLUMNS, "--position", "y,x", *track)
+    assert code == 0, said
+
+
+def test_uneven_times_and_tracks_without_times_are_refused(tusi, tmp_path):
+    (tmp_path / "t.csv").write_text("frame,strain,polarisation\n0,1,2\n1,2,1\n2.5,1,1\n", encoding="utf-8")
+    code, said = tusi("causes", "t.csv", *COLUMNS)
     assert code == 2
-    assert "expected frames 10 apart; got none between 20 and 40" in said
+    assert "expected frames 1 apart, or twice, three times, ... as far; got 1 and then 2.5" in said
     with pytest.raises(InputError, match="expected times, too"):
         ColumnRoles(track="particle")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tusi.causal import CausalTable, Knowledge
+from tusi.causal.panel.lagged import common_cells
 from tusi.data import storage
 from tusi.errors import InputError
 from tusi.inference.spatial import Layout
@@ -41,7 +42,7 @@ class ColumnRoles:
     image
         Column that names the image; all rows are of one where not given.
     time
-        Column of the time or frame number, in a movie: times must be equally far apart.
+        Column of the time or frame number, in a movie; frames may be missing, nothing is compared across them.
     track
         Column that names the atom or site through time; rows at the same place are the same site where not given.
     error
@@ -189,17 +190,13 @@ def _from_text(path: Path, roles: ColumnRoles, digest: str) -> CausalInput:
         image_names=layout[1],
     )
     position = _positions(text, roles)
-    return CausalInput(
-        table=dataclasses.replace(
-            table, n_dropped=int((~kept).sum()), position=table.position if position is None else position[kept]
-        ),
-        knowledge=Knowledge(),
-        meaning={},
-        notes=tuple(notes),
-        located=position is not None,
-        sha256=digest,
-        track=np.unique(np.array(text[roles.track])[kept], return_inverse=True)[1].reshape(-1) if roles.track else None,
+    table = dataclasses.replace(
+        table, n_dropped=int((~kept).sum()), position=table.position if position is None else position[kept]
     )
+    return CausalInput(
+        table=table, knowledge=Knowledge(), meaning={}, notes=tuple(notes), located=position is not None, sha256=digest,
+        track=_tracks(text, roles, kept, table),
+    )  # fmt: skip
 
 
 def _columns(path: Path) -> dict[str, list[str]]:
@@ -283,16 +280,29 @@ def _images(text: dict[str, list[str]], roles: ColumnRoles, kept: np.ndarray) ->
         names, image = np.unique(np.array(text[roles.frame])[kept], return_inverse=True)
         return image.reshape(-1), names.tolist()
     times, frame = np.unique(_numbers(roles.time, text[roles.time])[kept], return_inverse=True)
+    return frame.reshape(-1), [f"{roles.time} {time:g}" for time in times]
+
+
+def _tracks(text: dict[str, list[str]], roles: ColumnRoles, kept: np.ndarray, table: CausalTable) -> np.ndarray | None:
+    """Return the number of each row's atom or site, a new one after every gap in time; `None` for whole movies."""
+    if roles.time is None:
+        return None
+    times = np.unique(_numbers(roles.time, text[roles.time])[kept])
     steps = np.diff(times)
-    if len(steps) and np.ptp(steps) > UNEVEN * steps.min():
-        late = int(np.argmax(steps))
+    counted = steps / steps.min(initial=np.inf)
+    if (np.abs(counted - np.rint(counted)) > UNEVEN).any():
+        late = int(np.argmax(np.abs(counted - np.rint(counted))))
         raise InputError(
             "time",
-            expected=f"frames {steps.min():g} apart",
-            got=f"none between {times[late]:g} and {times[late + 1]:g}",
-            then="Give the frames before or after the gap alone.",
-        )  # fmt: skip
-    return frame.reshape(-1), [f"{roles.time} {time:g}" for time in times]
+            expected=f"frames {steps.min():g} apart, or twice, three times, ... as far",
+            got=f"{times[late]:g} and then {times[late + 1]:g}",
+        )
+    stretch = np.concatenate([[0], np.cumsum(np.rint(counted) > 1)]).astype(np.int64)
+    if roles.track is None and not stretch[-1]:
+        return None
+    named = np.array(text[roles.track])[kept] if roles.track else common_cells(table)
+    track = np.unique(named, axis=0, return_inverse=True)[1].reshape(-1)
+    return np.unique(np.stack([track, stretch[table.image]]), axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def _errors(text: dict[str, list[str]], roles: ColumnRoles, kept: np.ndarray) -> dict[str, float | np.ndarray]:
