@@ -19,8 +19,8 @@ from tusi.inference import binomial_interval
 
 TABLE = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables")) / "causal_continuous.md"
 N_GRAPHS, N_WORLDS = (int(os.environ.get(f"TUSI_{name}", n)) for name, n in (("GRAPHS", 200), ("FIELDS", 2000)))
-ROOT = 2613
-"""Of all seeds of the long runs."""
+ROOT = 2614
+"""Of all seeds of the long runs; not the one under which the trust in directions was chosen."""
 
 TITLE = "# Continuous searches and scales"
 ROWS = FieldRecipe(shape=(25, 40))
@@ -198,7 +198,7 @@ def test_search_on_rows_and_fields():
             f"| {share(n_missed, n_true)} | {mean(drawn[:, 8])} | {100 * same / N_GRAPHS:.1f} % |"
         )
         write("## The search", lines)
-        if same < N_GRAPHS or n_wrong > 0.1 * n_decided or stated > n_decided - n_wrong + 0.06 * n_decided:
+        if same < N_GRAPHS or n_wrong > 0.1 * n_decided or stated > n_decided - n_wrong + 0.03 * n_decided:
             failed.append(lines[-1])
     assert not failed, failed
 

@@ -7,6 +7,7 @@ from tusi.causal import CausalTable, Knowledge
 from tusi.causal.continuous import ContinuousSearch, acyclic_weights, acyclicity
 from tusi.causal.continuous.climbing import Families, Limits, climbed, without_cycles
 from tusi.causal.continuous.descent import misfit
+from tusi.causal.continuous.search import TRUST
 from tusi.causal.posterior import acyclic_graphs
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.datasets.causal_noise import measured
@@ -102,7 +103,8 @@ def test_probabilities_are_odds_of_the_best_graphs():
             graphs[:, effect, cause],
             ~(graphs | graphs.transpose(0, 2, 1))[:, cause, effect],
         )
-        weight = np.exp([score[state].max() - score.max() for state in states])
+        loss = np.array([score.max() - score[state].max() for state in states])
+        weight = np.exp(-loss * [1.0, TRUST, 1.0])
         assert found.arrow[cause, effect] == pytest.approx(weight[0] / weight.sum())
     assert found.fixed.any()
 
@@ -176,7 +178,7 @@ def test_known_errors_leave_effects_as_they_are():
 
 def test_detrending_and_bootstrap_form():
     graph = ContinuousSearch(detrending=AdaptiveHighPass()).graph_of(world(smoothing=1.0), np.random.default_rng(7))
-    assert graph.arrow[0, 2] > 0.9
+    assert graph.arrow[0, 2] > 0.8
 
 
 def test_walk_keeps_to_limits():

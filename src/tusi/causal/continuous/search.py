@@ -32,6 +32,10 @@ PATIENCE = 10
 SHORTER = 3
 """The same for the best graph without or against one arrow, which starts near its end."""
 
+TRUST = 0.5
+"""Share of a score's difference that counts between an arrow and its reverse: such graphs differ in several weak
+connections, each of which may be wrong. Chosen for probabilities that hold for random graphs."""
+
 SCALE = (
     "Scale dependent: searches of this family read variances, and in raw units mostly repeat the order of variances. "
     "All variables were standardised, so units decide nothing; but then no variances are left to tell directions by "
@@ -40,7 +44,8 @@ SCALE = (
 
 DIRECTIONS = (
     "Directions rest on the independences alone: an arrow is drawn where all graphs with the same independences, and "
-    "what is known before, agree on it, with the odds of the best graph that has it turned round; else it is undecided."
+    "what is known before, agree on it, and is as probable as the root of its odds against the best graph that has it "
+    "turned round; else it is undecided."
 )
 
 ASSUMPTION = "Linear effects without cycles or hidden common causes; probabilities are odds of best graphs, not sums."
@@ -126,7 +131,7 @@ class ContinuousSearch:
     >>> recipe, rng = FieldRecipe(smoothing=1.0), np.random.default_rng(0)
     >>> found = ContinuousSearch().find(linear_fields(collider, recipe, rng=rng, names=("x", "y", "z", "alone")))
     >>> [str(edge) for edge in found.graph.edges()]
-    ['x -> z (P = 0.98)', 'y -> z (P = 0.98)']
+    ['x -> z (P = 0.87)', 'y -> z (P = 0.87)']
     """
 
     detrending: Detrending = dataclasses.field(default_factory=Centring)
@@ -224,7 +229,7 @@ class _Judged:
 
     def probabilities(self, families: Families, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities of arrows, and of connections without direction."""
-        turned = np.where(self.arrow, np.exp(-self.against), 0.0)
+        turned = np.where(self.arrow, np.exp(-TRUST * self.against), 0.0)
         total = 1.0 + turned + np.exp(-self.without)
         arrow = np.where(self.fixed, 1.0, 0.0) / total
         arrow += np.where(self.fixed, turned / total, 0.0).T
