@@ -13,6 +13,7 @@ from tusi.causal.panel import (
     SpaceTime,
     WithinRadius,
     between_slope,
+    interference,
     lagged_table,
     pooled_slope,
     simpson_check,
@@ -79,7 +80,7 @@ def test_least_squares_with_a_level_for_each_image():
     assert within_slope(table, **PAIR).estimate == pytest.approx(exact, abs=1e-10)
     assert pooled_slope(table, **PAIR).estimate == pytest.approx(np.polyfit(x, y, 1)[0], abs=1e-10)
     means = [[column[table.image == k].mean() for k in range(4)] for column in (x, y)]
-    slope, covariance = np.polyfit(*means, 1, cov="unscaled")
+    slope, covariance = np.polyfit(means[0], means[1], 1, cov="unscaled")
     left = np.array(means[1]) - np.polyval(slope, means[0])
     between = between_slope(table, **PAIR)
     assert between.estimate == pytest.approx(slope[0], abs=1e-10)
@@ -299,3 +300,47 @@ def test_plans_and_movies_are_checked():
         lagged_table(movie, n_lags=0)
     with pytest.raises(InputError, match="die out"):
         autoregressive_movie(np.eye(1)[None] * 1.1, SMALL, n_frames=2, rng=rng_of(0))
+
+
+def around_of(own, neighbours, smoothing, seed, error=0.0):
+    recipe = FieldRecipe(shape=(40, 40), smoothing=smoothing)
+    table = interfering_fields(own, neighbours, recipe, rng=rng_of(seed), error=error)
+    return with_neighbour_means(table, ("x",), neighbourhood=LatticeSteps())
+
+
+@pytest.mark.parametrize(("effects", "origin"), [((0.5, 0.0), "own site"), ((0.0, 0.5), "neighbours"),
+                                                 ((0.5, 0.5), "both"), ((0.0, 0.0), "neither seen")])  # fmt: skip
+def test_rough_fields_tell_from_where_a_cause_acts(effects, origin):
+    own, neighbours = effects
+    found = interference(around_of(own, neighbours, 0.0, 2), **PAIR)
+    assert found.origin == origin
+    assert found.separable
+    assert "cannot be told" not in str(found)
+
+
+def test_smooth_fields_say_that_they_cannot_tell_from_where_a_cause_acts():
+    found = interference(around_of(0.5, 0.0, 2.5, 2), **PAIR)
+    assert found.origin == "either"
+    assert not found.separable
+    assert found.shared > 0.99
+    assert "cannot be told" in str(found)
+    assert "goes unseen" in str(found)
+    table = around_of(0.5, 0.0, 2.5, 2)
+    same = interference(scaled(table, x=1e-3, y=1e4, **{"neighbours' x": 1e-3}), **PAIR)
+    assert same.smallest_own == pytest.approx(found.smallest_own, rel=1e-6)
+
+
+def test_the_smallest_visible_effect_is_that_of_the_textbook():
+    """White x, its neighbours' mean held fixed: 2.8 standard errors of a slope; noise makes it larger."""
+    found = interference(around_of(0.0, 0.0, 0.0, 3), **PAIR)
+    assert found.smallest_own == pytest.approx(2.80 / 38, rel=0.06)
+    noisy = interference(around_of(0.0, 0.0, 0.0, 3, error=1.0), **PAIR)
+    assert noisy.smallest_own == pytest.approx(found.smallest_own * 2**0.5, rel=0.1)
+
+
+def test_interference_needs_the_neighbours_in_the_table():
+    table = interfering_fields(0.5, 0.0, SMALL, rng=rng_of(0))
+    with pytest.raises(InputError, match="with_neighbour_means"):
+        interference(table, **PAIR)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        interference(around_of(0.5, 0.0, 0.0, 1), **PAIR, level=0.0)

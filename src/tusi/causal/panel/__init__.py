@@ -4,6 +4,7 @@ from tusi.lazy import load_on_use
 
 _HOMES = {
     "FrameLags": "space_time",
+    "Interference": "separation",
     "LaggedTable": "lagged",
     "LatticeSteps": "stencil",
     "Neighbourhood": "stencil",
@@ -13,6 +14,7 @@ _HOMES = {
     "TrackedMovie": "tracks",
     "WithinRadius": "stencil",
     "between_slope": "between",
+    "interference": "separation",
     "lagged_table": "lagged",
     "pooled_slope": "between",
     "simpson_check": "simpson",

@@ -142,7 +142,7 @@ def with_neighbour_means(
     Where neighbours act on a site, rows do not answer to their own causes alone, and the effect of a site's own value
     is mistaken for theirs unless both stand in the table. Errors of measurement are propagated as independent from row
     to row: the mean of k neighbours has one k-th of their variance. Rows of which too many neighbours are missing are
-    left out and counted in `n_dropped`.
+    left out and counted in `n_dropped`. `interference` says whether a site and its neighbours can be told apart.
 
     Parameters
     ----------
@@ -192,13 +192,24 @@ def with_neighbour_means(
     means = weight @ table.value[:, places]
     error = table.error_covariance[:, places][:, :, places].reshape(len(table), -1)
     around = rows_of(table, np.flatnonzero(kept)).with_columns(
-        {f"neighbours' {name}": column for name, column in zip(names, means.T, strict=True)},
-        units={f"neighbours' {name}": table.units[place] for name, place in zip(names, places, strict=True)},
+        {neighbours_of(name): column for name, column in zip(names, means.T, strict=True)},
+        units={neighbours_of(name): table.units[place] for name, place in zip(names, places, strict=True)},
     )
     covariance = around.error_covariance.copy()
     n_old = table.n_variables
     covariance[:, n_old:, n_old:] = (weight.multiply(weight) @ error).reshape(-1, len(places), len(places))
     return dataclasses.replace(around, error_covariance=covariance)
+
+
+def neighbours_of(name: str) -> str:
+    """Return the name of the column that holds the neighbours' mean of a variable.
+
+    Parameters
+    ----------
+    name
+        Of the variable.
+    """
+    return f"neighbours' {name}"
 
 
 def rows_of(table: CausalTable, rows: Int[np.ndarray, " kept"]) -> CausalTable:
