@@ -125,8 +125,8 @@ class CyclicLing:
     level
         Probability of any effect where there is none, for one model.
     gaussian_level
-        Probability that Gaussian data are called identifiable; shared among components and, because these are chosen
-        to look least Gaussian, among as many directions for each.
+        Probability that Gaussian data are called identifiable, at most; shared among components and, because these are
+        chosen to look least Gaussian, among twice as many directions for each.
 
     References
     ----------
@@ -164,7 +164,7 @@ class CyclicLing:
             raise InputError("table", expected=f"at most {MOST_VARIABLES} variables", got=str(n_variables))
         sample = Sample.of(table, self.detrending)
         unmixing, without, gaussian = _components(sample)
-        identifiable = int((gaussian <= self.gaussian_level / n_variables**2).sum()) >= n_variables - 1
+        identifiable = int((gaussian <= self.gaussian_level / (2 * n_variables**2)).sum()) >= n_variables - 1
         solutions, notes = (), [ASSUMPTION]
         if not identifiable:
             notes.append(_GAUSSIAN)
