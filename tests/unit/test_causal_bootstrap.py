@@ -39,6 +39,15 @@ def test_resampled_images_are_as_correlated_as_the_image():
     assert np.bincount(again.image).tolist() == [64 * 64, 64 * 64]
 
 
+def test_counts_say_how_often_each_row_is_in_a_table_of_blocks():
+    table = linear_fields(np.zeros((2, 2)), FieldRecipe(shape=(16, 20)), rng=np.random.default_rng(0), n_images=2)
+    plan = BlockBootstrap(side=4)
+    counts, again = plan.counts(table, rng=np.random.default_rng(1)), plan.resample(table, rng=np.random.default_rng(1))
+    drawn = [int(np.sum(again.value[:, 0] == value)) for value in table.value[:, 0]]
+    assert counts.tolist() == drawn
+    assert plan.n_blocks(table) == 40
+
+
 def test_spread_of_a_slope_is_that_of_new_images():
     """The bootstrap's spread agrees with that over independent images, where plain resampling is far too small."""
     rng = np.random.default_rng(1)

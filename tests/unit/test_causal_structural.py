@@ -17,12 +17,13 @@ from tusi.causal.structural import (
     mediation,
     refute,
 )
+from tusi.causal.structural.disturbance import NoiseCovariance
 from tusi.data import CausalGraph
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.datasets.causal_graphs import coefficients_of_standardised
 from tusi.datasets.causal_models import tanh_world
 from tusi.errors import InputError
-from tusi.inference.spatial import AdaptiveHighPass, Layout
+from tusi.inference.spatial import AdaptiveHighPass, Layout, PairLags
 
 CHAIN = np.array([[0, 0.8, 0.3], [0, 0, 0.5], [0, 0, 0]])
 NAMES = ("x", "m", "y")
@@ -138,7 +139,7 @@ def test_intervals_are_as_wide_as_effects_scatter(smoothing):
         assert stated / np.std([one.estimate for one in effects]) == pytest.approx(1.0, abs=0.3)
 
 
-def test_tiles_and_autocovariances_agree_on_rough_fields():
+def test_blocks_and_autocovariances_agree_on_rough_fields():
     table = chain_table(2)
     structure = Structure.of(CHAIN != 0, names=NAMES)
     question = Contrast(cause="x", effect="y", low=0.0, high=1.0)
@@ -284,3 +285,74 @@ def test_mistakes_are_named():
     smooth = Structure.of([("x", "y")], names=("x", "y"), mechanism=Spline(), intercepts="common")
     with pytest.raises(InputError, match="three values"):
         StructuralModel.fit(flat, smooth)
+
+
+def smooth_covariance(shape, width=1.2):
+    """Return the covariance of all pairs of sites, and that at each lag of a padded raster."""
+    layout = Layout.grid(shape)
+    square = ((layout.cell[:, None] - layout.cell[None]) ** 2).sum(axis=-1)
+    lags = PairLags(layout)
+    y, x = (np.fft.fftfreq(n, 1 / n) for n in lags.share[0].shape)
+    return lags, np.exp(-square / (4 * width**2)), np.exp(-(y[:, None] ** 2 + x**2) / (4 * width**2))
+
+
+def test_what_a_fit_takes_out_of_lag_sums_is_exact():
+    """The same as M C M' written out, for the fit and the mean of the image."""
+    lags, full, by_lag = smooth_covariance((7, 9))
+    cause = np.random.default_rng(0).standard_normal((63, 2))
+    cause -= cause.mean(axis=0)
+    kept = np.eye(63) - 1 / 63 - cause @ np.linalg.solve(cause.T @ cause, cause.T)
+    noise = NoiseCovariance(lags=lags, covariance=(by_lag,), weight=lags.share)
+    taken = noise._taken_out(np.linalg.qr(cause)[0])[0]
+    lost = full - kept @ full @ kept
+    for lag in ((0, 0), (0, 1), (2, -3)):
+        pairs = (lags.layout.cell[None] - lags.layout.cell[:, None] == lag).all(axis=-1)
+        assert taken[lag] == pytest.approx(lost[pairs].sum(), abs=1e-9)
+
+
+def test_degrees_of_freedom_are_those_of_the_quadratic_form():
+    lags, full, by_lag = smooth_covariance((24, 24))
+    weights = np.linalg.cholesky(full + 1e-9 * np.eye(576)) @ np.random.default_rng(0).standard_normal((576, 1))
+    fade = np.clip(2 - np.hypot(*np.meshgrid(*[np.fft.fftfreq(n, 1 / n) for n in by_lag.shape])).T / 5.0, 0, 1)
+    noise = NoiseCovariance(lags=lags, covariance=(by_lag * fade,), weight=(lags.share[0] * fade,))
+    step = lags.layout.cell[:, None] - lags.layout.cell[None]
+    sums = lags.sums(weights[:, 0])[0] * noise.weight[0]
+    form, covariance = sums[step[..., 0], step[..., 1]], (by_lag * fade)[step[..., 0], step[..., 1]]
+    product = form @ covariance
+    exact = np.trace(product) ** 2 / np.trace(product @ product)
+    assert noise.freedom(weights) == pytest.approx(exact, rel=0.25)
+    assert noise.of_sums(weights)[0, 0] == pytest.approx(float(weights[:, 0] @ covariance @ weights[:, 0]))
+
+
+def test_intervals_behind_known_errors_are_those_of_fieller():
+    """Closed form for one slope of independent rows; the interval is skew, and a straight error bar is not."""
+    rng = np.random.default_rng(2)
+    n = 400
+    x, u, e = rng.standard_normal((3, n))
+    table = CausalTable.of({"x": x + 1.5 * u, "y": x + 0.3 * e}, layout=Layout.grid((20, 20)), error={"x": 1.5})
+    structure = Structure.of([("x", "y")], names=("x", "y"))
+    question = Contrast(cause="x", effect="y", low=0.0, high=1.0)
+    found = average_effect(table, question, structure=structure, rng=rng)
+    seen, effect = (table.value - table.value.mean(axis=0)).T
+    square, moment = seen @ seen, seen @ seen - n * 2.25
+    product = float(seen @ effect)
+    slope = product / moment
+    rest = float((effect - slope * seen) @ (effect - slope * seen)) / n - slope**2 * 2.25
+    quadratic = np.array([
+        moment**2 - 1.96**2 * (2.25 * square + n * 2.25**2), -2 * product * moment, product**2 - 1.96**2 * rest * square
+    ])  # fmt: skip
+    low, high = np.sort(np.roots(quadratic))
+    assert found.estimate == pytest.approx(slope)
+    assert found.interval == pytest.approx((low, high), rel=0.06)
+    assert high - slope > 1.1 * (slope - low)
+
+
+def test_outliers_do_not_bend_functions():
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(900)
+    y = np.tanh(x) + 0.1 * rng.standard_normal(900)
+    y[::30] += 20.0
+    table = CausalTable.of({"x": x, "y": y}, layout=Layout.grid((30, 30)))
+    model = StructuralModel.fit(table, Structure.of([("x", "y")], names=("x", "y"), mechanism=Spline()))
+    change = model.do({"x": 1.0}).mean("y") - model.do({"x": -1.0}).mean("y")
+    assert change == pytest.approx(2 * np.tanh(1.0), abs=0.06)

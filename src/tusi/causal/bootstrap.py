@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from tusi.causal.table import CausalTable
 from tusi.data import CausalGraph
@@ -77,22 +77,66 @@ class BlockBootstrap:
         InputError
             The images hold too few blocks of this size.
         """
-        side = self.side or block_side(table)
-        rows, cells = [], []
-        n_blocks = 0
-        for image in range(table.n_images):
-            own = table.layout.rows(image)
-            drawn, laid, number = _drawn(table.cell[own], side, rng)
-            rows.append(own[drawn])
-            cells.append(laid)
-            n_blocks += number
-        if n_blocks < LEAST_BLOCKS:
-            raise InputError(
-                "side", expected=f"blocks of which the images hold at least {LEAST_BLOCKS}", got=f"{n_blocks}",
-                then="Take out long waves first (AdaptiveHighPass), or give more images.",
-            )  # fmt: skip
+        rows, cells = zip(*self._drawn(table, rng), strict=True)
         taken, cell = np.concatenate(rows), np.concatenate(cells)
         return dataclasses.replace(table[taken], cell=cell, position=cell * table.step)
+
+    def counts(self, table: CausalTable, *, rng: np.random.Generator) -> Int[np.ndarray, " row"]:
+        """Return how often each row is in a table of blocks, for estimators that take weights.
+
+        Parameters
+        ----------
+        table
+            The rows.
+        rng
+            Source of randomness.
+
+        Raises
+        ------
+        InputError
+            The images hold too few blocks of this size.
+        """
+        return np.bincount(np.concatenate([rows for rows, _ in self._drawn(table, rng)]), minlength=len(table))
+
+    def with_side(self, table: CausalTable) -> "BlockBootstrap":
+        """Return the same with the side that a table needs, where none is given.
+
+        Parameters
+        ----------
+        table
+            The rows.
+        """
+        return self if self.side else dataclasses.replace(self, side=block_side(table))
+
+    def n_blocks(self, table: CausalTable) -> int:
+        """Return how many blocks the images of a table hold.
+
+        Parameters
+        ----------
+        table
+            The rows.
+        """
+        side, layout = self.side or block_side(table), table.layout
+        return int(sum(np.prod(np.array(layout.shape(image)) / side) for image in range(table.n_images)))
+
+    def _drawn(self, table: CausalTable, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return rows of blocks for each image, and the cells where they are laid."""
+        plan = self.with_side(table)
+        assert plan.side is not None
+        n_blocks = plan.n_blocks(table)
+        if n_blocks < LEAST_BLOCKS:
+            raise InputError(
+                "side", expected=f"blocks so small that the images hold at least {LEAST_BLOCKS} blocks",
+                got=f"{n_blocks} of {plan.side} cells",
+                then="Take out long waves first (AdaptiveHighPass), give more images, or, for effects, use linear "
+                     "equations, whose intervals need no blocks.",
+            )  # fmt: skip
+        out = []
+        for image in range(table.n_images):
+            own = table.layout.rows(image)
+            drawn, laid = _blocks(table.cell[own], plan.side, rng)
+            out.append((own[drawn], laid))
+        return out
 
 
 def bootstrap_graph(
@@ -145,8 +189,7 @@ def bootstrap_graph(
     >>> float(bootstrap_graph(table, search, rng=np.random.default_rng(1), bootstrap=plan).connected[0, 1].round(3))
     1.0
     """
-    bootstrap = bootstrap or BlockBootstrap()
-    plan = dataclasses.replace(bootstrap, side=bootstrap.side or block_side(table))
+    plan = (bootstrap or BlockBootstrap()).with_side(table)
     once = partial(_search_once, table, search, plan)
     graphs = (executor or SerialExecutor()).map(once, range(plan.n_resamples), rng=rng, progress=progress)
     first = graphs[0]
@@ -182,28 +225,45 @@ def block_side(table: CausalTable) -> int:
     >>> [block_side(linear_fields(np.zeros((1, 1)), one, rng=np.random.default_rng(0))) for one in recipes]
     [4, 17]
     """
-    layout = table.layout
-    lags = PairLags(layout)
-    widths = []
-    for column in table.value.T:
-        value = centred(column, layout=layout)
-        if not value.any():
-            continue
-        sums = lags.sums(value)
-        variance = sum(one[0, 0] for one in sums) / len(table)
-        areas = []
-        for own, share in zip(sums, lags.share, strict=True):
-            near = np.ix_(*[np.abs(np.fft.fftfreq(n)) < NEAR for n in own.shape])
-            correlation = (own * share)[near] / variance
-            areas.append((correlation[correlation > LEAST_CORRELATION] ** 2).sum())
-        widths.append(np.sqrt(max(np.mean(areas) - 1.0, 0.0) / (2 * np.pi)))
+    lags = PairLags(table.layout)
+    widths = [correlation_length(centred(column, layout=table.layout), lags=lags) for column in table.value.T]
     return max(int(np.ceil(LENGTHS * max(widths, default=0.0))), 4)
 
 
-def _drawn(
+def correlation_length(value: Float[np.ndarray, " row"], *, lags: PairLags) -> float:
+    """Return the width of the Gaussian smoothing of white noise that leaves as many independent samples, in cells.
+
+    Parameters
+    ----------
+    value
+        A field about its mean.
+    lags
+        Pairs of its rows.
+
+    Examples
+    --------
+    >>> from tusi.datasets.causal_fields import FieldRecipe, random_field
+    >>> from tusi.inference.spatial import Layout
+    >>> field = random_field(FieldRecipe(shape=(96, 96), smoothing=3.0), rng=np.random.default_rng(0))
+    >>> round(correlation_length(field.ravel(), lags=PairLags(Layout.grid((96, 96)))))
+    3
+    """
+    sums = lags.sums(value)
+    variance = sum(one[0, 0] for one in sums) / len(lags.layout)
+    if not variance > 0:
+        return 0.0
+    areas = []
+    for own, share in zip(sums, lags.share, strict=True):
+        near = np.ix_(*[np.abs(np.fft.fftfreq(n)) < NEAR for n in own.shape])
+        correlation = (own * share)[near] / variance
+        areas.append((correlation[correlation > LEAST_CORRELATION] ** 2).sum())
+    return float(np.sqrt(max(np.mean(areas) - 1.0, 0.0) / (2 * np.pi)))
+
+
+def _blocks(
     cell: Int[np.ndarray, "row 2"], side: int, rng: np.random.Generator
-) -> tuple[Int[np.ndarray, " drawn"], Int[np.ndarray, "drawn 2"], int]:
-    """Return rows of blocks drawn anywhere in an image, the cells where they are laid, and the number of blocks."""
+) -> tuple[Int[np.ndarray, " drawn"], Int[np.ndarray, "drawn 2"]]:
+    """Return rows of blocks drawn anywhere in an image, and the cells where they are laid."""
     shape = cell.max(axis=0) + 1
     reach = np.maximum(shape - side, 0)
     rows, cells = [], []
@@ -214,7 +274,7 @@ def _drawn(
         kept = ((laid >= low) & (laid < np.minimum(low + side, shape))).all(axis=1)
         rows.append(np.flatnonzero(kept))
         cells.append(laid[kept])
-    return np.concatenate(rows), np.concatenate(cells), int(np.prod(shape / side))
+    return np.concatenate(rows), np.concatenate(cells)
 
 
 def _search_once(

@@ -11,6 +11,7 @@ from tusi.causal.knowledge import reachable
 from tusi.causal.structural.intervals import (
     N_DRAWS,
     Effect,
+    colour_of_errors,
     effects_of_draws,
     resampled_changes,
     slope_draws,
@@ -93,10 +94,10 @@ def average_effect(
 ) -> Effect:
     """Return the average causal effect of raising one variable on another, with its interval.
 
-    Linear equations: slopes are drawn from the distribution that the autocovariances of causes and noise give them.
-    Others, or where a bootstrap is given: images are resampled tile by tile, tiles laid at a new random origin every
-    time, and the equations fitted anew (the smoothness of splines is kept); percentiles are moved outwards by what the
-    number of tiles costs. The graph is taken as true.
+    Linear equations: slopes are drawn from the distribution that the autocovariances of causes and noise give them,
+    known errors of the causes included. Others, or where a bootstrap is given: images are put together anew from blocks
+    of themselves and the equations fitted again (the smoothness of splines is kept); percentiles are moved outwards by
+    what the number of blocks costs. The graph is taken as true.
 
     Parameters
     ----------
@@ -109,14 +110,14 @@ def average_effect(
     rng
         Source of randomness.
     bootstrap
-        Number of resamples and side of the tiles; for splines 200, and eight correlation lengths, when not given.
+        Number of resamples and side of the blocks; for splines 200, and eight correlation lengths, when not given.
     level
         Coverage of the interval.
 
     Raises
     ------
     InputError
-        Images hold too few tiles.
+        Images hold too few blocks.
 
     References
     ----------
@@ -228,7 +229,9 @@ def _effects(
     bootstrap, level = how
     values = question[0].values(table)
     if structure.mechanism.linear and bootstrap is None:
-        slope, drawn = slope_draws(structure, structure.rows(table), n_draws=N_DRAWS, rng=rng)
+        rows = structure.rows(table)
+        colour = colour_of_errors(structure, table, rows=rows, rng=rng)
+        slope, drawn = slope_draws(structure, rows, n_draws=N_DRAWS, rng=rng, colour=colour)
         raised = values[1] - values[0]
         estimate, changes = (raised * _changes_of_slopes(one, structure, question) for one in (slope[None], drawn))
         return effects_of_draws(estimate[0], changes, level=level)

@@ -1,22 +1,27 @@
-"""How sure a fitted model is of an effect: from the slopes' covariance over the fields, or from resampled tiles."""
+"""How sure a fitted model is of an effect: from the slopes' covariance over the fields, or from resampled blocks."""
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import linalg, stats
 
-from tusi.causal.bootstrap import LEAST_BLOCKS, BlockBootstrap, block_side
-from tusi.causal.structural.mechanisms import Family, FittedLinear
+from tusi.causal.bootstrap import BlockBootstrap
+from tusi.causal.measurement import believable_error
+from tusi.causal.structural.disturbance import NoiseCovariance
+from tusi.causal.structural.mechanisms import DETERMINED, Family
 from tusi.causal.structural.model import StructuralModel
 from tusi.causal.structural.structure import Structure
 from tusi.causal.table import CausalTable
-from tusi.errors import InputError
 from tusi.inference.spatial import PairLags
+from tusi.inference.spatial.lags import LagSums
 
 N_DRAWS = 2000
 """Draws of linear equations' slopes."""
+
+N_COPIES = 40
+"""Columns beside which white noise hardly changes a detrending that adapts itself to the columns."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,12 +51,19 @@ class Effect:
 
 
 def slope_draws(
-    structure: Structure, table: CausalTable, *, n_draws: int, rng: np.random.Generator
+    structure: Structure,
+    table: CausalTable,
+    *,
+    n_draws: int,
+    rng: np.random.Generator,
+    colour: LagSums | None = None,
 ) -> tuple[Float[np.ndarray, "cause effect"], Float[np.ndarray, "draw cause effect"]]:
     """Return the slopes of linear equations, and draws of what they could as well be.
 
-    The noise of an equation is a field that is independent of its causes, so the variance of a slope follows from the
-    autocovariances of both over all lags, without blocks. Known errors of the causes add theirs, as for normal fields.
+    The noise of an equation is a field that is independent of its causes, so the variance of a slope given the causes
+    follows from the autocovariance of the noise over all lags, without blocks; Student's t of as many degrees of
+    freedom as this variance rests on. Known errors of causes, normal and independent from row to row, are drawn in the
+    moments that they enter, so that the intervals of one slope are Fieller's: as skew as a ratio makes them.
 
     Parameters
     ----------
@@ -63,44 +75,125 @@ def slope_draws(
         How many.
     rng
         Source of randomness.
+    colour
+        Autocorrelation of the errors at each lag (`colour_of_errors`); none between rows when not given.
 
     References
     ----------
-    P. Dutilleul, Biometrics 49, 305 (1993), for the variance of a sum of products of two fields.
+    P. Dutilleul, Biometrics 49, 305 (1993), for the variance of a sum of products of two fields; E. C. Fieller, J. R.
+    Stat. Soc. B 16, 175 (1954).
     """
+    lags = PairLags(table.layout)
+    white = tuple(np.pad(np.ones((1, 1)), [(0, n - 1) for n in one.shape]) for one in lags.share)
     n_variables = table.n_variables
     slope, drawn = np.zeros((n_variables, n_variables)), np.zeros((n_draws, n_variables, n_variables))
-    lags = PairLags(table.layout)
     for j in range(n_variables):
         own = np.flatnonzero(structure.arrow[:, j])
-        if not len(own):
-            continue
-        family = structure.family(table, j)
-        fitted = structure.mechanism.fit(family)
-        assert isinstance(fitted, FittedLinear)
-        covariance, freedom = _covariance_of_slopes(family, fitted.slope, lags)
-        slope[own, j] = fitted.slope
-        normal = rng.multivariate_normal(np.zeros(len(own)), covariance, size=n_draws, method="eigh")
-        heavier = np.sqrt(rng.chisquare(freedom, size=n_draws) / freedom)
-        drawn[:, own, j] = fitted.slope + normal / heavier[:, None]
+        if len(own):
+            equation = _Equation.of(structure.family(table, j), lags)
+            slope[own, j], drawn[:, own, j] = (
+                equation.slope / equation.unit,
+                equation.draws(colour or white, n_draws, rng),
+            )
     return slope, drawn
 
 
-def _covariance_of_slopes(family: Family, slope: np.ndarray, lags: PairLags) -> tuple[np.ndarray, float]:
-    """Return the covariance of slopes, and as how many degrees of freedom it rests on."""
-    cause, n_causes = family.centred(family.cause), len(slope)
-    left = family.centred(family.effect) - cause @ slope
-    error = family.error[:-1, :-1]
-    shared = family.error[:-1, -1] - error @ slope
-    rest = lags.sums(left)
-    spread = np.empty((n_causes, n_causes))
-    for a in range(n_causes):
-        for b in range(a + 1):
-            spread[a, b] = spread[b, a] = lags.variance_of_products(lags.sums(cause[:, a], cause[:, b]), rest)
-    size = float((np.diagonal(cause.T @ cause) * (left @ left) / np.maximum(np.diagonal(spread), 1e-300)).min())
-    spread += len(left) * np.outer(shared, shared)
-    inverse = np.linalg.pinv(cause.T @ cause - len(left) * error, hermitian=True)
-    return inverse @ spread @ inverse, max(min(size, len(left)) - n_causes - 1, 1.0)
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Equation:
+    """Normal equations of one variable, its causes in units of their standard deviations.
+
+    `error` is the covariance of the errors of the causes and, last, of the effect; `moments` are those of true causes.
+    """
+
+    cause: Float[np.ndarray, "row cause"]
+    error: Float[np.ndarray, "variable variable_"]
+    moments: Float[np.ndarray, "cause cause_"]
+    inverse: Float[np.ndarray, "cause cause_"]
+    slope: Float[np.ndarray, " cause"]
+    noise: NoiseCovariance
+    unit: Float[np.ndarray, " cause"]
+
+    @classmethod
+    def of(cls, family: Family, lags: PairLags) -> "_Equation":
+        unit, n_rows = family.spread(), len(family.effect)
+        cause, effect = family.centred(family.cause) / unit, family.centred(family.effect)
+        scale = np.append(unit, 1.0)
+        error = family.error / np.outer(scale, scale)
+        moments = cause.T @ cause
+        error[:-1, :-1] = believable_error(error[:-1, :-1], moments / n_rows)
+        moments = moments - n_rows * error[:-1, :-1]
+        inverse = np.linalg.pinv(moments, rcond=DETERMINED, hermitian=True)
+        slope = inverse @ (cause.T @ effect - n_rows * error[:-1, -1])
+        noise = NoiseCovariance.of_residuals(
+            effect - cause @ slope, removed=cause @ _root(inverse), used=cause @ inverse, lags=lags
+        )
+        return cls(
+            cause=cause, error=error, moments=moments, inverse=inverse, slope=slope, noise=noise, unit=unit
+        )  # fmt: skip
+
+    def draws(self, colour: LagSums, n_draws: int, rng: np.random.Generator) -> Float[np.ndarray, "draw cause"]:
+        """Return what the slopes could as well be, in units of effect and causes."""
+        freedom = self.noise.freedom(self.cause @ self.inverse)
+        chance = rng.standard_normal((n_draws, len(self.slope)))
+        heavier = np.sqrt(rng.chisquare(freedom, size=(n_draws, 1)) / freedom) if np.isfinite(freedom) else 1.0
+        spread = self.noise.of_sums(self.cause)
+        if not self.error.any():
+            return (self.slope + chance @ _root(spread).T / heavier @ self.inverse) / self.unit
+        # Errors are noise beside the causes, and their squares enter the moments. Since causes and noise hold the same
+        # errors, so do their lag sums, and each lag adds what this puts into the product of the two.
+        balance, n_rows = np.append(-self.slope, 1.0), len(self.cause)
+        shared = np.outer(*[self.error[:-1] @ balance] * 2)
+        beside = dataclasses.replace(self.noise, covariance=colour).of_sums(self.cause)
+        squares = float(np.mean([(one**2).sum() for one in colour]))
+        rest = spread - (balance @ self.error @ balance) * beside - self.noise.n_lags * squares * shared
+        each = _root(beside) @ rng.standard_normal((n_draws, len(self.slope), len(self.error))) @ _root(self.error).T
+        common = np.sqrt(n_rows * squares) * rng.standard_normal((n_draws, 1, 1)) * self.error[:-1]
+        added = (each + common) / np.reshape(heavier, (-1, 1, 1))
+        product = self.moments @ self.slope + chance @ _root(rest).T / heavier - added[:, :, -1]
+        return np.linalg.solve(self.moments - added[:, :, :-1], product[..., None])[..., 0] / self.unit
+
+
+def colour_of_errors(
+    structure: Structure, table: CausalTable, *, rows: CausalTable, rng: np.random.Generator
+) -> LagSums | None:
+    """Return the autocorrelation that detrending gives errors which are independent from row to row.
+
+    Detrending may adapt itself to the variables, so white noise goes through it as one among many copies of them.
+
+    Parameters
+    ----------
+    structure
+        What is taken out of the variables.
+    table
+        The rows before.
+    rows
+        And after.
+    rng
+        Source of randomness.
+    """
+    if structure.detrending is None or not table.error_covariance.any():
+        return None
+    value = table.select(structure.names).value
+    copies = np.tile(value, (1, -(-N_COPIES // value.shape[1])))
+    white = rng.standard_normal((len(value), 1))
+    passed = structure.detrending(np.concatenate([copies, white], axis=1), table.layout)
+    found = NoiseCovariance.of_field(passed.value[:, -1], lags=PairLags(passed.layout)).covariance
+    shapes = (one.shape for one in PairLags(rows.layout).share)
+    return tuple(_at_lags_of(one / one[0, 0], shape) for one, shape in zip(found, shapes, strict=True))
+
+
+def _at_lags_of(values: Float[np.ndarray, "y x"], shape: tuple[int, int]) -> Float[np.ndarray, "lag_y lag_x"]:
+    """Return values by lag in an array of another shape; lags run cyclically."""
+    out = np.zeros(shape)
+    near = np.ix_(*[np.arange(1 - n, n) for n in (np.minimum(values.shape, shape) + 1) // 2])
+    out[near] = values[near]
+    return out
+
+
+def _root(covariance: Float[np.ndarray, "sum sum_"]) -> Float[np.ndarray, "sum sum_"]:
+    """Return a square root of a covariance, of which negative parts are rounding or noise."""
+    size, vectors = linalg.eigh(covariance)
+    return vectors * np.sqrt(np.maximum(size, 0.0))
 
 
 def resampled_changes(
@@ -111,7 +204,7 @@ def resampled_changes(
     bootstrap: BlockBootstrap,
     rng: np.random.Generator,
 ) -> tuple[Float[np.ndarray, "resample change"], int]:
-    """Return what a function says of models of images that are resampled tile by tile, and the number of tiles.
+    """Return what a function says of models of images that are put together anew from blocks, and the number of blocks.
 
     Parameters
     ----------
@@ -122,54 +215,26 @@ def resampled_changes(
     changes
         What is asked of each model.
     bootstrap
-        Number of resamples and side of the tiles.
+        Number of resamples and side of the blocks.
     rng
         Source of randomness.
 
     Raises
     ------
     InputError
-        Images hold too few tiles.
+        Images hold too few blocks.
     """
     rows = structure.rows(table)
-    side = bootstrap.side or block_side(rows)
-    n_blocks = int(sum(np.prod(np.array(rows.layout.shape(image)) / side) for image in range(rows.n_images)))
-    if n_blocks < LEAST_BLOCKS:
-        raise InputError(
-            "table", expected=f"images that hold at least {LEAST_BLOCKS} blocks of {side} cells", got=f"{n_blocks}",
-            then="Use linear equations, whose intervals need no blocks, or give more images.",
-        )  # fmt: skip
+    plan = bootstrap.with_side(rows)
     fitted = StructuralModel.fit(table, structure).mechanisms
     drawn = []
-    for _ in range(bootstrap.n_resamples):
-        weight = tile_weights(rows, side, rng=rng)
+    for _ in range(plan.n_resamples):
+        weight = plan.counts(rows, rng=rng).astype(float)
         again = tuple(
             None if one is None else one.refit(structure.family(rows, j, weight)) for j, one in enumerate(fitted)
         )
         drawn.append(changes(StructuralModel.with_mechanisms(structure, rows, again, weight=weight)))
-    return np.array(drawn), n_blocks
-
-
-def tile_weights(table: CausalTable, side: int, *, rng: np.random.Generator) -> Float[np.ndarray, " row"]:
-    """Return how often each row is drawn when square tiles of each image are drawn with replacement.
-
-    Parameters
-    ----------
-    table
-        The rows.
-    side
-        Of a tile, in raster cells; the tiles' origin is random.
-    rng
-        Source of randomness.
-    """
-    weight = np.empty(len(table))
-    for image in range(table.n_images):
-        own = table.layout.rows(image)
-        place = (table.cell[own] + rng.integers(0, side, size=2)) // side
-        _, tile = np.unique(place[:, 0] * (place[:, 1].max() + 1) + place[:, 1], return_inverse=True)
-        n_tiles = int(tile.max()) + 1
-        weight[own] = np.bincount(rng.integers(0, n_tiles, size=n_tiles), minlength=n_tiles)[tile.reshape(-1)]
-    return weight
+    return np.array(drawn), plan.n_blocks(rows)
 
 
 def effects_of_draws(
@@ -190,7 +255,7 @@ def effects_of_draws(
     level
         Coverage of the intervals.
     n_blocks
-        Tiles that were resampled: percentiles are moved outwards by what their number costs.
+        Blocks that were resampled: percentiles are moved outwards by what their number costs.
 
     References
     ----------

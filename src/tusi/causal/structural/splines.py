@@ -1,4 +1,4 @@
-"""Smooth mechanisms: one natural cubic spline for each cause, as rough as generalised cross-validation allows."""
+"""Smooth mechanisms: one natural cubic spline for each cause, as smooth as is likeliest."""
 
 import dataclasses
 
@@ -11,9 +11,9 @@ from tusi.errors import InputError
 from tusi.inference.spatial import effective_sample_size
 
 KNOT_SHARES = (0.0, 0.01, 0.05, 0.12, 0.22, 0.35, 0.5, 0.65, 0.78, 0.88, 0.95, 0.99, 1.0)
-"""Shares of the rows below each knot: enough for anything that cross-validation would not smooth away."""
+"""Shares of the rows below each knot: enough for anything that the penalty would not smooth away."""
 
-SMOOTHNESS = np.logspace(-9, 5, 29)
+SMOOTHNESS = np.logspace(-9, 2, 23)
 """Penalties that are tried, for causes of variance one."""
 
 N_SWEEPS = 3
@@ -22,17 +22,28 @@ N_SWEEPS = 3
 MOST_FREEDOM = 0.3
 """Share of the effective sample size that all terms may use."""
 
+N_REWEIGHTED = 4
+"""How often rows far from the function lose weight."""
+
+HUBER = 1.345
+"""Distance from the function, in standard deviations of a normal core, beyond which rows pull no harder."""
+
+NORMAL_QUARTILE = 0.6745
+"""Upper quartile of the normal distribution."""
+
 TEST_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Knots of the functions by which dependence is looked for."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spline(Mechanism):
-    """Each cause adds a smooth function of itself: a natural cubic spline, its curvature penalised.
+    """Each cause adds a smooth function of itself: a natural cubic spline whose bends, and changes of bend, cost.
 
-    How much is chosen by generalised cross-validation that counts the residuals' effective sample size instead of rows,
-    so that the smoothness of a field is not taken for that of the law. Beyond the values that were seen, functions go
-    on as straight lines. Errors of the causes are not allowed for.
+    How much is chosen by the restricted likelihood of the residuals' effective sample size instead of rows, so that the
+    smoothness of a field is not taken for that of the law. Rows far from the function pull no harder than near ones
+    (Huber): where noise is independent of the causes, as additive noise is, this changes no function, and heavy tails
+    do no harm. Beyond the values that were seen, functions go on as straight lines. Errors of the causes are not
+    allowed for.
 
     Attributes
     ----------
@@ -41,7 +52,8 @@ class Spline(Mechanism):
 
     References
     ----------
-    S. N. Wood, Generalized Additive Models (CRC, 2017), sections 5.3 and 6.2.
+    S. N. Wood, J. R. Stat. Soc. B 73, 3 (2011), for the choice of smoothness; P. J. Huber, Ann. Math. Stat. 35, 73
+    (1964).
 
     Examples
     --------
@@ -56,28 +68,28 @@ class Spline(Mechanism):
             raise InputError("smoothness", expected="positive penalties", got=str(self.smoothness))
 
     def fit(self, family: Family) -> "FittedSplines":
-        """Return the splines with the smoothness that cross-validation prefers."""
+        """Return the splines with the likeliest smoothness."""
         family.spread()
         terms = tuple(_Term.through(column, KNOT_SHARES) for column in family.cause.T)
-        system = _System.of(terms, family)
-        rough = _solved(system, np.full(len(terms), 1.0))
-        left = family.centred(family.effect) - system.columns @ rough
+        penalty = np.full(len(terms), 1.0)
+        coefficient, system = _robust(terms, family, penalty)
+        left = family.centred(family.effect) - family.centred(_columns(terms, family.cause)) @ coefficient
         samples = min(
             effective_sample_size(column, left, layout=family.layout, centring=family.intercepts)
             if left.std() > 1e-9 * family.effect.std()
             else len(left)
             for column in family.cause.T
         )
-        penalty = np.full(len(terms), 1.0)
-        for _ in range(N_SWEEPS if len(terms) > 1 else 1):
+        for _ in range(N_SWEEPS):
             for k in range(len(terms)):
                 scores = []
                 for trial in self.smoothness:
                     penalty[k] = trial
                     scores.append(system.score(penalty, min(samples, float(len(left)))))
                 penalty[k] = self.smoothness[int(np.argmin(scores))]
+            coefficient, system = _robust(terms, family, penalty)
         centre = _columns(terms, family.cause).mean(axis=0)
-        return FittedSplines(terms=terms, penalty=penalty, coefficient=_solved(system, penalty), centre=centre)
+        return FittedSplines(terms=terms, penalty=penalty, coefficient=coefficient, centre=centre)
 
     def basis(self, cause: Float[np.ndarray, " row"]) -> Float[np.ndarray, "row term"]:
         """Return a straight line and three bends."""
@@ -93,7 +105,7 @@ class FittedSplines(FittedMechanism):
     terms
         Knots of each.
     penalty
-        Of the curvature of each.
+        Of the bends of each.
     coefficient
         Of all their basis functions, one after the other.
     centre
@@ -111,8 +123,7 @@ class FittedSplines(FittedMechanism):
 
     def refit(self, family: Family) -> "FittedSplines":
         """Return splines of the same knots and penalties for other rows."""
-        system = _System.of(self.terms, family)
-        return dataclasses.replace(self, coefficient=_solved(system, self.penalty))
+        return dataclasses.replace(self, coefficient=_robust(self.terms, family, self.penalty)[0])
 
     def right_hand_side(self, names: tuple[str, ...]) -> str:
         """Return the names of functions with the mean slope between the quartiles of each cause."""
@@ -127,7 +138,7 @@ class FittedSplines(FittedMechanism):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class _Term:
-    """The natural cubic splines through given knots, and the integral of their squared curvature."""
+    """The natural cubic splines through given knots, and the integral of their squared second and third derivatives."""
 
     spline: CubicSpline
     knots: np.ndarray
@@ -146,10 +157,11 @@ class _Term:
             )  # fmt: skip
         knots = knots[np.concatenate([[True], np.diff(knots) > 1e-6 * spread])] / spread
         spline = CubicSpline(knots, np.eye(len(knots)), bc_type="natural")
-        bend, gap = spline(knots, 2), np.diff(knots)[:, None, None]
-        left, right = bend[:-1, :, None], bend[1:, :, None]
-        first, last = left.transpose(0, 2, 1), right.transpose(0, 2, 1)
-        curvature = (gap / 6 * (2 * left * first + 2 * right * last + left * last + right * first)).sum(axis=0)
+        bend, gap = spline(knots, 2), np.diff(knots)[:, None]
+        change = np.diff(bend, axis=0)
+        # Squares of second derivatives, which are straight between knots, and of third ones, which are constant there.
+        second = bend[:-1].T @ (gap * bend[:-1]) + change.T @ (gap * bend[:-1]) + change.T @ (gap * change) / 3
+        curvature = (second + second.T) / 2 + change.T @ (change / gap)
         # The constant belongs to the intercept: the first column goes, and with it the first cardinal function.
         quartiles = np.quantile(values, (0.25, 0.75))
         return cls(
@@ -183,8 +195,8 @@ class _System:
     curvature: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, terms: tuple[_Term, ...], family: Family) -> "_System":
-        columns = family.centred(_columns(terms, family.cause))
+    def of(cls, columns: np.ndarray, terms: tuple[_Term, ...], family: Family) -> "_System":
+        columns = family.centred(columns)
         effect = family.centred(family.effect)
         weight = family.weight / family.weight.sum()
         return cls(
@@ -201,19 +213,31 @@ class _System:
         return out + 1e-12 * np.trace(self.gram) / len(out) * np.eye(len(out))
 
     def score(self, penalty: np.ndarray, samples: float) -> float:
-        """Return the generalised cross-validation score."""
+        """Return minus twice the logarithm of the restricted likelihood of the penalties, up to a constant."""
         smoother = np.linalg.solve(self.penalised(penalty), np.column_stack([self.gram, self.product]))
-        freedom, coefficient = np.trace(smoother[:, :-1]), smoother[:, -1]
-        left = self.square - 2 * coefficient @ self.product + coefficient @ self.gram @ coefficient
         # The straight lines that even the greatest penalty leaves must stay possible.
-        if freedom > max(MOST_FREEDOM * samples, len(penalty) + 0.1):
+        if np.trace(smoother[:, :-1]) > max(MOST_FREEDOM * samples, len(penalty) + 0.1):
             return float("inf")
-        return float(max(left, 0.0) / max(1 - (freedom + 1) / samples, 1e-3) ** 2)
+        left = max(self.square - float(smoother[:, -1] @ self.product), 1e-12 * self.square)
+        bent = sum((len(bend) - 1) * np.log(amount) for bend, amount in zip(self.curvature, penalty, strict=True))
+        size = np.linalg.slogdet(self.penalised(penalty))[1]
+        return float(max(samples - 1 - len(penalty), 1.0) * np.log(left) + size - bent)
 
 
-def _solved(system: _System, penalty: Float[np.ndarray, " cause"]) -> Float[np.ndarray, " term"]:
-    """Return the coefficients of penalised least squares."""
-    return np.linalg.solve(system.penalised(penalty), system.product)
+def _robust(
+    terms: tuple[_Term, ...], family: Family, penalty: Float[np.ndarray, " cause"]
+) -> tuple[Float[np.ndarray, " term"], _System]:
+    """Return the coefficients of penalised M-estimation, and the weighted normal equations that they solve."""
+    columns, weight = _columns(terms, family.cause), family.weight
+    rounding = max(1e-9 * float(family.effect.std()), 1e-300)
+    system = _System.of(columns, terms, family)
+    for _ in range(N_REWEIGHTED):
+        coefficient = np.linalg.solve(system.penalised(penalty), system.product)
+        left = np.abs(family.centred(family.effect - columns @ coefficient))
+        bound = max(HUBER * float(np.median(left)) / NORMAL_QUARTILE, rounding)
+        family = dataclasses.replace(family, weight=weight * bound / np.maximum(left, bound))
+        system = _System.of(columns, terms, family)
+    return np.linalg.solve(system.penalised(penalty), system.product), system
 
 
 def _columns(terms: tuple[_Term, ...], cause: np.ndarray) -> Float[np.ndarray, "row term"]:

@@ -1,0 +1,202 @@
+"""The autocovariance of an equation's noise, as far as a fit lets it be seen, and what it says of sums of products."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+from scipy import fft
+
+from tusi.causal.bootstrap import correlation_length
+from tusi.inference.spatial import PairLags
+from tusi.inference.spatial.lags import LagSums
+
+LENGTHS = 4.0
+"""Lags that are always used in full, in correlation lengths of the noise: those of a Gaussian are gone beyond."""
+
+LEAST_CELLS = 4.0
+"""The same in raster cells."""
+
+ENOUGH_FREEDOM = 30.0
+"""Degrees of freedom with which longer lags are used too: Student's t is then as good as the normal distribution."""
+
+MOST_TAKEN = 0.8
+"""Share of the variance of a sum that the fit is believed to have taken out at most."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class NoiseCovariance:
+    """The autocovariance of the noise of an equation.
+
+    Residuals vary less than noise, and less alike, since the fit has followed them: what it took out is put back, for
+    noise of the autocovariance that results. Lags count in full up to a reach, and fade out at twice the reach.
+
+    Attributes
+    ----------
+    lags
+        Pairs of rows.
+    covariance
+        At each lag, in each image.
+    weight
+        One over the number of pairs at each lag, faded.
+
+    References
+    ----------
+    D. N. Politis and J. P. Romano, J. Time Ser. Anal. 16, 67 (1995), for the fading; R. M. Bell and D. F. McCaffrey,
+    Survey Methodol. 28, 169 (2002), for the correction and the degrees of freedom.
+    """
+
+    lags: PairLags
+    covariance: LagSums
+    weight: LagSums
+
+    @classmethod
+    def of_residuals(
+        cls, residual: Float[np.ndarray, " row"], *, removed: Float[np.ndarray, "row direction"],
+        used: Float[np.ndarray, "row sum"], lags: PairLags,
+    ) -> "NoiseCovariance":  # fmt: skip
+        """Return the autocovariance, lags used as far as leaves enough degrees of freedom.
+
+        Parameters
+        ----------
+        residual
+            What the fit left.
+        removed
+            The fit subtracts these directions times their products with the noise; the mean of each image goes too.
+        used
+            Weights of the sums that the covariance is wanted for.
+        lags
+            Pairs of rows.
+        """
+        least = _reach(residual, lags)
+        longest = max(max(lags.layout.shape(image)) for image in range(lags.layout.n_images)) / 2
+        reach = max(least, longest)
+        while True:
+            found = cls._within(residual, lags, reach)
+            if reach == least or found.freedom(used) >= ENOUGH_FREEDOM:
+                return found._corrected(removed, used)
+            reach = max(reach / 2**0.5, least)
+
+    @classmethod
+    def of_field(cls, field: Float[np.ndarray, " row"], *, lags: PairLags) -> "NoiseCovariance":
+        """Return the autocovariance of a field as it is, within a few correlation lengths.
+
+        Parameters
+        ----------
+        field
+            Its values, about their mean.
+        lags
+            Pairs of rows.
+        """
+        return cls._within(field, lags, _reach(field, lags))
+
+    @classmethod
+    def _within(cls, field: Float[np.ndarray, " row"], lags: PairLags, reach: float) -> "NoiseCovariance":
+        weight = _faded(lags, reach)
+        covariance = tuple(a * b for a, b in zip(lags.sums(field), weight, strict=True))
+        return cls(lags=lags, weight=weight, covariance=covariance)
+
+    @property
+    def n_lags(self) -> float:
+        """Number of lags that are used, faded ones in part, in the mean over images."""
+        sums = self.lags.sums(np.ones(len(self.lags.layout)))
+        return float(np.mean([(one * own).sum() for one, own in zip(self.weight, sums, strict=True)]))
+
+    def of_sums(self, weights: Float[np.ndarray, "row sum"]) -> Float[np.ndarray, "sum sum_"]:
+        """Return the covariance of weighted sums over the noise of all rows.
+
+        Parameters
+        ----------
+        weights
+            One column for each sum.
+        """
+        n_sums = weights.shape[1]
+        out = np.empty((n_sums, n_sums))
+        for a in range(n_sums):
+            for b in range(a + 1):
+                products = self.lags.sums(weights[:, a], weights[:, b])
+                value = sum(float((one * own).sum()) for one, own in zip(products, self.covariance, strict=True))
+                out[a, b] = out[b, a] = value
+        return out
+
+    def freedom(self, weights: Float[np.ndarray, "row sum"]) -> float:
+        """Return on how many degrees of freedom the variance of a weighted sum rests, the least of all sums.
+
+        The variance is a quadratic form in the residuals; its mean and variance are matched to those of a chi-square
+        (Satterthwaite), traces of matrices taken as integrals over the spectra of both fields.
+
+        Parameters
+        ----------
+        weights
+            One column for each sum.
+        """
+        return min((self._freedom(column) for column in weights.T), default=np.inf)
+
+    def _freedom(self, weights: Float[np.ndarray, " row"]) -> float:
+        mean = square = 0.0
+        for image, own in enumerate(self.lags.sums(weights)):
+            share = len(self.lags.layout.rows(image)) / own.size
+            form = fft.rfft2(own * self.weight[image]).real
+            spectrum = np.maximum(fft.rfft2(self.covariance[image]).real, 0.0)
+            both = np.full(form.shape[1], 2.0)
+            both[0] = 1.0
+            if own.shape[1] % 2 == 0:
+                both[-1] = 1.0
+            mean += share * float((form * spectrum * both).sum())
+            square += share * float(((form * spectrum) ** 2 * both).sum())
+        return mean**2 / square if square > 0 else np.inf
+
+    def _corrected(self, removed: np.ndarray, used: np.ndarray) -> "NoiseCovariance":
+        """Return the autocovariance of noise whose residuals have this one on average.
+
+        What is put back is itself seen through the fit: a geometric series, summed by its ratio for the wanted sums.
+        """
+        taken = dataclasses.replace(
+            self, covariance=tuple(a * b for a, b in zip(self._taken_out(removed), self.weight, strict=True))
+        )
+        variance = float(np.trace(self.of_sums(used)))
+        ratio = float(np.trace(taken.of_sums(used))) / variance if variance > 0 else 0.0
+        series = 1 / (1 - min(ratio, MOST_TAKEN))
+        whole = tuple(a + series * b for a, b in zip(self.covariance, taken.covariance, strict=True))
+        return dataclasses.replace(self, covariance=whole)
+
+    def _taken_out(self, removed: Float[np.ndarray, "row direction"]) -> LagSums:
+        """Return by how much the fit and the means of images lower the noise's lag sums on average."""
+        layout = self.lags.layout
+        rows = [layout.rows(image) for image in range(layout.n_images)]
+        local = [np.column_stack([np.full(len(own), len(own) ** -0.5), removed[own]]) for own in rows]
+        turned = [self._applied(own, image) for image, own in enumerate(local)]
+        inner = [one.T @ other for one, other in zip(local, turned, strict=True)]
+        shared = sum(one[1:, 1:] for one in inner)
+        out = []
+        for image, own in enumerate(local):
+            inner[image][1:, 1:] = shared
+            first, second = (self._waves(one, image) for one in (own, 2 * turned[image] - own @ inner[image]))
+            out.append(fft.irfft2(np.real(first.conj() * second).sum(axis=0), self.covariance[image].shape))
+        return tuple(out)
+
+    def _applied(self, columns: Float[np.ndarray, "own column"], image: int) -> Float[np.ndarray, "own column"]:
+        """Return the covariance matrix of the noise in an image times columns."""
+        covariance = self.covariance[image]
+        product = fft.irfft2(self._waves(columns, image) * fft.rfft2(covariance), covariance.shape)
+        cell = self.lags.layout.cell[self.lags.layout.rows(image)]
+        return product[:, cell[:, 0], cell[:, 1]].T
+
+    def _waves(self, columns: Float[np.ndarray, "own column"], image: int) -> np.ndarray:
+        layout = self.lags.layout
+        full = np.zeros((len(layout), columns.shape[1]))
+        full[layout.rows(image)] = columns
+        return fft.rfft2(np.moveaxis(layout.raster(full, image), -1, 0), self.covariance[image].shape)
+
+
+def _reach(field: Float[np.ndarray, " row"], lags: PairLags) -> float:
+    """Return the lag up to which the autocovariance of a field must be used in full."""
+    return max(LENGTHS * correlation_length(field, lags=lags), LEAST_CELLS)
+
+
+def _faded(lags: PairLags, reach: float) -> LagSums:
+    """Return one over the number of pairs at each lag, times a weight that falls from one at a reach to zero at two."""
+    out = []
+    for share in lags.share:
+        y, x = (fft.fftfreq(n, 1 / n) for n in share.shape)
+        out.append(share * np.clip(2 - np.hypot(y[:, None], x[None, :]) / reach, 0, 1))
+    return tuple(out)
