@@ -1,6 +1,7 @@
 """Any dependence, not only a linear one: correlations of random features against those of shifted fields."""
 
 import dataclasses
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,9 @@ from tusi.inference.spatial.surrogates import phase_surrogates, torus_shifts
 RIDGE = 1e-3
 """Penalty of the regression on features of the given variables, for features of variance one."""
 
+N_KEPT = 16
+"""Sets of given variables whose functions are kept for further questions."""
+
 BANDWIDTH = 1.0
 """Width of the kernel, in standard deviations of the normal scores."""
 
@@ -28,8 +32,10 @@ class KernelIndependence(IndependenceTest):
 
     x and y are regressed on smooth functions of the given variables; the residuals, as normal scores, are turned into
     random Fourier features of a Gaussian kernel, and the sum of the squared correlations between the features of both
-    is compared with that of surrogates, which have the same spatial structure. Costs grow linearly with the rows. Given
-    variables are assumed to act additively. A variable that detrending makes constant depends on nothing.
+    is compared with that of surrogates, which have the same spatial structure. The same functions of the given
+    variables are projected out of the features and of each surrogate: what regression takes from both residuals alike
+    it takes from chance, too. Costs grow linearly with the rows. Given variables are assumed to act additively. A
+    variable that detrending makes constant depends on nothing.
 
     Attributes
     ----------
@@ -89,15 +95,19 @@ class _PreparedKernel(PreparedTest):
         self._given_phase = rng.uniform(0, 2 * np.pi, (table.n_variables, test.n_given_features))
         self._seed = int(rng.integers(2**63))
         self._shift = torus_shifts(self._layout, n=test.n_surrogates, rng=rng) if test.surrogates == "torus" else None
+        self._design = lru_cache(N_KEPT)(self._functions)
+        self._basis = lru_cache(N_KEPT)(self._directions)
 
     def ask(self, x: int, y: int, given: tuple[int, ...] = ()) -> Independence:
-        x, y = min(x, y), max(x, y)
+        x, y, given = min(x, y), max(x, y), tuple(sorted(set(given)))
         left, right = (self._residual(place, given) for place in (x, y))
         if not (left.std() > 0 and right.std() > 0):
             return Independence(p_value=1.0, estimate=0.0, n_effective=float(len(left)))
         first, second = (self._features(values, side) for side, values in enumerate((left, right)))
-        dependence = _dependence(first, second)
-        chance = np.array([_dependence(first, other) for other in self._surrogates(second)])
+        basis = self._basis(given)
+        first = _standardised(first - basis @ (basis.T @ first))
+        dependence = _dependence(first, second, basis)
+        chance = np.array([_dependence(first, other, basis) for other in self._surrogates(second)])
         left, right = left - left.mean(), right - right.mean()
         sums = self._lags.sums(left), self._lags.sums(right)
         return Independence(
@@ -111,19 +121,33 @@ class _PreparedKernel(PreparedTest):
         column = self._value[:, place]
         if not given:
             return column
-        own = sorted(given)
-        scores = _normal_scores(self._value[:, own])
-        waves = np.cos(scores[:, :, None] * self._given_wave[own] + self._given_phase[own]).reshape(len(scores), -1)
-        design = np.concatenate([self._value[:, own], waves], axis=1)
-        design -= design.mean(axis=0)
+        design = self._design(given)
         gram = design.T @ design + RIDGE * len(design) * np.diag((design**2).mean(axis=0) + 1e-12)
         return column - column.mean() - design @ np.linalg.solve(gram, design.T @ column)
 
+    def _functions(self, given: tuple[int, ...]) -> Float[np.ndarray, "row function"]:
+        """Return smooth functions of the given variables."""
+        own = list(given)
+        scores = _normal_scores(self._value[:, own])
+        waves = np.cos(scores[:, :, None] * self._given_wave[own] + self._given_phase[own]).reshape(len(scores), -1)
+        design = np.concatenate([self._value[:, own], waves], axis=1)
+        return design - design.mean(axis=0)
+
+    def _directions(self, given: tuple[int, ...]) -> Float[np.ndarray, "row direction"]:
+        """Return an orthonormal basis of one and of the functions of the given variables, but for the faintest."""
+        constant = np.full((len(self._value), 1), len(self._value) ** -0.5)
+        if not given:
+            return constant
+        design = self._design(given)
+        power, mixture = np.linalg.eigh(design.T @ design)
+        kept = power > RIDGE * power.mean()
+        return np.concatenate([constant, design @ (mixture[:, kept] / np.sqrt(power[kept]))], axis=1)
+
     def _features(self, values: np.ndarray, side: int) -> Float[np.ndarray, "row feature"]:
-        """Return orthonormal random features of a residual."""
+        """Return random features of a residual."""
         score = _normal_scores(values)
         waves = np.cos(score[:, None] * self._wave[side] + self._phase[side])
-        return _standardised(np.concatenate([score[:, None], waves], axis=1))
+        return np.concatenate([score[:, None], waves], axis=1)
 
     def _surrogates(self, features: np.ndarray):
         if self._shift is not None:
@@ -135,17 +159,20 @@ class _PreparedKernel(PreparedTest):
 
 
 def _standardised(columns: np.ndarray) -> np.ndarray:
-    centred = columns - columns.mean(axis=0)
-    return centred / np.sqrt((centred**2).mean(axis=0))
+    return columns / np.sqrt((columns**2).mean(axis=0))
 
 
 def _normal_scores(values: np.ndarray) -> np.ndarray:
     return stats.norm.ppf((stats.rankdata(values, axis=0) - 0.5) / len(values))
 
 
-def _dependence(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the sum of the squared correlations between two sets of features."""
-    return float(((first.T @ second) ** 2).sum()) / len(first) ** 2
+def _dependence(first: np.ndarray, second: np.ndarray, basis: np.ndarray) -> float:
+    """Return the sum of the squared correlations of features with others, from which a basis is projected out.
+
+    The former are orthogonal to the basis, so that only the norms of the latter have to know of it.
+    """
+    left = np.einsum("ij,ij->j", second, second) - ((basis.T @ second) ** 2).sum(axis=0)
+    return float(((first.T @ second) ** 2 / left).sum()) / len(first)
 
 
 def _p_value(dependence: float, chance: np.ndarray) -> float:

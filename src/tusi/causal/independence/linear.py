@@ -90,8 +90,10 @@ class _PreparedCorrelation(PreparedTest):
         if not squares > 0:
             return Independence(p_value=1.0, estimate=0.0, n_effective=float(n_rows))
         shared = float(first.combination @ self._error @ second.combination)
-        variance = self._lags.variance_of_products(first.sums, second.sums) + n_rows * shared**2
-        size = float(min(1.0 + squares / variance, self._most))
+        # Errors in both residuals add the square of what they share at every lag of their products' mean.
+        variance = self._lags.variance_of_products(first.sums, second.sums) + (n_rows - self._lags.n_lags) * shared**2
+        size = 1.0 + squares / max(variance, squares / self._most) if self._most > 0 else 1.0
+        size = float(min(size, self._most))
         correlation = float(np.clip((first.value @ second.value - n_rows * shared) / np.sqrt(squares), -1, 1))
         real = [self._reliability(one) for one in (first, second)]
         estimate = np.clip(correlation / np.sqrt(real[0] * real[1]), -1, 1)

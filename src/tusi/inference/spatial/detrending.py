@@ -21,11 +21,11 @@ ROWS_PER_TERM = 8
 NOTHING = 1e-9
 """Share of a variable's largest value below which what is left of it is rounding."""
 
-DYNAMIC_RANGE = 1e-4
-"""Power, in that of the strongest wave, below which waves are not raised: leakage at borders has a few times more."""
+DYNAMIC_RANGE = 3e-5
+"""Power, in that of the strongest wave, below which waves are not raised: below it they are leakage at borders."""
 
 ABOVE_FLOOR = 10.0
-"""Power, in that of the weakest waves, below which waves are not raised: they may be noise."""
+"""Power, in that of the weakest waves, below which waves are not raised and count less: they may be noise."""
 
 FULLNESS = 0.98
 """Share of an image's raster that must hold rows before its waves are evened out: gaps leak more than borders do."""
@@ -178,9 +178,10 @@ class AdaptiveHighPass(Detrending):
 
     Smooth fields are few independent samples because few waves carry their variance. Divided by the root of the mean
     spectrum of all variables, every wave counts alike that stands above the border's leakage, and well above the
-    weakest waves, which may be noise. This is generalised least squares, and what is left of a hidden smooth field
-    counts as little as its few waves. Rows near a border go (one and a half widths of the fields' smoothing). Images
-    with more than a few gaps in their raster, such as scattered atoms, are only high-passed.
+    weakest waves, which may be noise and count less. This is generalised least squares, and what is left of a hidden
+    smooth field counts as little as its few waves. The spectrum at a wave comes from the waves around it and not from
+    itself, so that a wave does not decide what it counts. Rows near a border go (one and a half widths of the fields'
+    smoothing). Images with more than a few gaps in their raster, such as scattered atoms, are only high-passed.
 
     Attributes
     ----------
@@ -219,7 +220,8 @@ class AdaptiveHighPass(Detrending):
             kept[rows] = inside
             gain.append(growth)
         left = np.flatnonzero(kept)
-        reduced = Layout(cell=layout.cell[left], image=layout.image[left], step=layout.step)
+        inner = Layout.of_lattice(layout.cell[left], layout.image[left])
+        reduced = dataclasses.replace(inner, step=layout.step)
         centre = Centring()(out[left], reduced)
         return dataclasses.replace(centre, kept=left, freedom=passed.freedom, noise_gain=tuple(gain))
 
@@ -272,20 +274,23 @@ def _short(shape: tuple[int, int], cut: float) -> np.ndarray:
 
 
 def _evened(value: np.ndarray, cell: np.ndarray, cut: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return values with evened spectrum, which of them lie inside, and the growth of white noise."""
+    """Return values with evened spectrum, which of them lie inside, and the growth of white noise there."""
     raster = _filled(value, cell)
     shape = raster.shape[:2]
     waves = fft.dctn(raster, axes=(0, 1), norm="ortho")
     short = _short(shape, cut)
     power = _mean_power(waves, short)
-    floor = np.quantile(power[short], 0.05)
-    gain = short / np.sqrt(power / power.max() + max(DYNAMIC_RANGE, ABOVE_FLOOR * floor / power.max()))
-    out = fft.idctn(waves * gain[:, :, None], axes=(0, 1), norm="ortho")
+    power /= power.max()
+    floor = ABOVE_FLOOR * np.quantile(power[short], 0.05)
+    square = short * power / ((power + max(DYNAMIC_RANGE, floor)) * (power + floor + np.finfo(float).tiny))
+    out = fft.idctn(waves * np.sqrt(square)[:, :, None], axes=(0, 1), norm="ortho")
     correlated = power.size * (power**2).sum() / power.sum() ** 2
     border = np.ceil(BORDER * np.sqrt(correlated / (2 * np.pi))) if correlated > UNCORRELATED else 0
-    border = min(border, min(shape) // 6)
+    border = min(border, min(shape) // 5)
     inside = np.minimum(cell, np.array(shape) - 1 - cell).min(axis=1) >= border
-    return out[cell[:, 0], cell[:, 1]], inside, float((gain**2).mean())
+    y, x = (fft.idct(np.eye(side), axis=0, norm="ortho") ** 2 for side in shape)
+    growth = (y @ square @ x.T)[cell[inside, 0], cell[inside, 1]].mean()
+    return out[cell[:, 0], cell[:, 1]], inside, float(growth)
 
 
 def _filled(value: np.ndarray, cell: np.ndarray) -> Float[np.ndarray, "y x variable"]:
@@ -304,9 +309,15 @@ def _filled(value: np.ndarray, cell: np.ndarray) -> Float[np.ndarray, "y x varia
 
 
 def _mean_power(waves: np.ndarray, short: np.ndarray) -> Float[np.ndarray, "y x"]:
-    """Return the smoothed power of short waves, in the mean of the variables in units of their variance."""
+    """Return the power of short waves, in the mean of the variables, as the waves around each have it."""
     square = waves[:, :, waves.any(axis=(0, 1))] ** 2
     power = (square / square.sum(axis=(0, 1))).mean(axis=2)
-    inside = ndimage.gaussian_filter(short.astype(float), BLUR, mode="reflect")
-    logarithm = ndimage.gaussian_filter(short * np.log(power + power.max() * 1e-12), BLUR, mode="reflect")
-    return short * np.exp(logarithm / np.maximum(inside, 1e-9))
+    logarithm = short * np.log(power + power.max() * 1e-12)
+    weight, total = (_around(field) for field in (short.astype(float), logarithm))
+    return short * np.exp(total / np.maximum(weight, 1e-9))
+
+
+def _around(field: np.ndarray) -> np.ndarray:
+    """Return the weighted sum over the entries around each, without itself."""
+    y, x = (np.diagonal(ndimage.gaussian_filter1d(np.eye(side), BLUR, axis=0, mode="reflect")) for side in field.shape)
+    return ndimage.gaussian_filter(field, BLUR, mode="reflect") - np.outer(y, x) * field

@@ -54,6 +54,11 @@ class PairLags:
             out.append(np.divide(1.0, count, out=np.zeros_like(count), where=used))
         return tuple(out)
 
+    @cached_property
+    def n_lags(self) -> int:
+        """Number of lags that are used, in all images."""
+        return sum(int(np.count_nonzero(share)) for share in self.share)
+
     def sums(self, values: Float[np.ndarray, " row"], others: Float[np.ndarray, " row"] | None = None) -> LagSums:
         """Return the sum over all pairs of rows at each lag of the product of their values.
 

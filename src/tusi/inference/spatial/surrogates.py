@@ -38,12 +38,11 @@ def torus_shifts(layout: Layout, *, n: int, rng: np.random.Generator) -> Int[np.
     out = np.empty((n, len(layout)), dtype=np.int64)
     for image in range(layout.n_images):
         rows, shape = layout.rows(image), np.array(layout.shape(image))
-        nearest = _nearest_rows(layout, image)
+        twice = np.tile(_nearest_rows(layout, image), (2, 2))
+        place = layout.cell[rows] @ (twice.shape[1], 1)
         lag = rng.integers(1, shape.prod(), size=n)
-        shift = np.stack([lag // shape[1], lag % shape[1]], axis=1)
-        for number in range(n):
-            source = (layout.cell[rows] + shift[number]) % shape
-            out[number, rows] = nearest[source[:, 0], source[:, 1]]
+        for number, (down, right) in enumerate(zip(*np.divmod(lag, shape[1]), strict=True)):
+            out[number, rows] = twice.ravel()[place + down * twice.shape[1] + right]
     return out
 
 
