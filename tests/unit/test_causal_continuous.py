@@ -174,6 +174,7 @@ def test_known_errors_leave_effects_as_they_are():
     exact, corrected = (ContinuousSearch().find(one, knowledge=known) for one in (table, noisy))
     assert corrected.effect[0, 1] == pytest.approx(exact.effect[0, 1], abs=0.06)
     assert corrected.effect_error[0, 1] > exact.effect_error[0, 1]
+    assert corrected.n_effective < 0.75 * exact.n_effective
 
 
 def test_detrending_and_bootstrap_form():
@@ -196,5 +197,7 @@ def test_bad_tables_are_named():
         ContinuousSearch().find(CausalTable.of({"x": x}, layout=layout))
     with pytest.raises(InputError, match="constant flat"):
         ContinuousSearch().find(CausalTable.of({"x": x, "flat": np.ones(16)}, layout=layout))
+    with pytest.raises(InputError, match="none follows from the others"):
+        ContinuousSearch().find(CausalTable.of({"x": x, "twice": 2 * x}, layout=layout))
     with pytest.raises(InputError, match="positive variances"):
         acyclic_weights(np.zeros((2, 2)), allowed=~np.eye(2, dtype=bool), score="squares", shrinkage=0.1)

@@ -10,11 +10,11 @@ from tusi.causal.constraint.colliders import Triples
 from tusi.causal.constraint.orientation import orient
 from tusi.causal.continuous.climbing import SAME, Arrows, Families, Limits, best_addition, climbed, without_cycles
 from tusi.causal.continuous.descent import Score, acyclic_weights
+from tusi.causal.functional.sample import Sample
 from tusi.causal.knowledge import Knowledge
 from tusi.causal.posterior.evidence import GaussianEvidence, slopes_given
 from tusi.causal.table import CausalTable
 from tusi.data import CausalGraph
-from tusi.errors import InputError
 from tusi.inference.spatial import Centring, Detrending
 
 SCORES: tuple[Score, ...] = ("squares", "likelihood")
@@ -25,6 +25,9 @@ LEAST_WEIGHT = 0.02
 
 DIGITS = 10
 """Of correlations, half as many of sample numbers: equally good graphs are not to be chosen among by rounding."""
+
+FEWEST = 2.0
+"""Samples, at least."""
 
 PATIENCE = 10
 """Changes without a new best after which the search for the best graph ends, for each variable."""
@@ -111,7 +114,8 @@ class ContinuousSearch:
     n_eff rather than n samples; every arrow costs log(n_eff)/2 + log(number of variables), as in the extended
     Bayesian information criterion. A weight's price in the descent is the correlation at which one arrow pays.
 
-    Known errors of the values are taken off the correlations, and the samples count as much less.
+    Known errors of the values are taken off the correlations, and the samples count as much less as errors make partial
+    correlations less certain.
 
     Attributes
     ----------
@@ -146,10 +150,8 @@ class ContinuousSearch:
         knowledge
             What is known before.
         """
-        if table.n_variables < 2:
-            raise InputError("table", expected="at least two variables", got=", ".join(table.names))
-        correlation, n_effective = GaussianEvidence(detrending=self.detrending).samples(table)
-        return self.of_correlation(correlation, n_samples=n_effective, names=table.names, knowledge=knowledge)
+        correlation, n_samples = _moments(table, self.detrending)
+        return self.of_correlation(correlation, n_samples=n_samples, names=table.names, knowledge=knowledge)
 
     def of_correlation(
         self,
@@ -238,6 +240,24 @@ class _Judged:
         gain = np.minimum(np.maximum(gain, gain.T), 0.0)
         undecided += undecided.T
         return arrow, np.where(self.arrow | self.arrow.T, undecided, np.exp(gain) / (1 + np.exp(gain)))
+
+
+def _moments(table: CausalTable, detrending: Detrending) -> tuple[np.ndarray, float]:
+    """Return correlations without errors, and the samples that relations between what is left of variables rest on.
+
+    Errors make a partial correlation less certain by the share that they have in what all other variables leave of the
+    two; the pair for which this is worst sets the number.
+    """
+    sample = Sample.of(table, detrending)
+    exact = dataclasses.replace(table, error_covariance=np.zeros_like(table.error_covariance))
+    _, n_effective = GaussianEvidence(detrending=detrending).samples(exact)
+    real = sample.covariance - sample.error
+    inverse = np.linalg.inv(real)
+    left = 1 / np.diagonal(inverse)
+    change = inverse * left[:, None]
+    reliable = np.sort(left / (left + np.einsum("ij,jk,ik->i", change, sample.error, change)))
+    scale = np.sqrt(np.diagonal(real))
+    return real / np.outer(scale, scale), max(n_effective * float(reliable[0] * reliable[1]), FEWEST)
 
 
 def _starts(families: Families, limits: Limits) -> Iterator[Arrows]:
