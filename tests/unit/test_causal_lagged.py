@@ -13,7 +13,7 @@ from tusi.data import Descriptors
 from tusi.datasets.causal_fields import FieldRecipe
 from tusi.datasets.causal_images import autoregressive_movie
 from tusi.errors import InputError
-from tusi.inference.spatial import Layout
+from tusi.inference.spatial import Detrended, Detrending, Layout
 
 SMALL = FieldRecipe(shape=(12, 12))
 
@@ -32,6 +32,21 @@ def followed(movie, rng, lost=0.15, wander=0.15):
         image=movie.image[rows], names=movie.names, units=movie.units, length_unit="angstrom",
     )  # fmt: skip
     return table, site[rows]
+
+
+class Cropping(Detrending):
+    """The first rows of the first frame go, and its cells are counted anew."""
+
+    def __call__(self, value, layout):
+        kept = np.flatnonzero((layout.image > 0) | (layout.cell[:, 0] > 0))
+        left = Layout.of_lattice(layout.cell[kept], layout.image[kept])
+        return Detrended(value=value[kept], layout=left, kept=kept, freedom=0, noise_gain=(1.0,) * layout.n_images)
+
+
+def test_frames_that_lose_rows_stay_where_they_were():
+    block = SpaceTime(detrending=Cropping())(np.zeros((24, 1)), Layout.grid((3, 4), n_images=2)).layout
+    first, second = block.cell[0], block.cell[8 + 4]
+    assert (second - first).tolist() == [0, 7]
 
 
 def test_frame_lags_are_those_of_all_pairs_of_the_same_frame():

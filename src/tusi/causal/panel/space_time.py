@@ -39,9 +39,8 @@ class SpaceTime(Detrending):
         detrended = self.detrending(value, layout)
         frame = detrended.layout.image
         gain = np.asarray(detrended.noise_gain)[frame].mean()
-        block = Layout(
-            cell=side_by_side(detrended.layout.cell, frame), image=np.zeros_like(frame), step=detrended.layout.step
-        )
+        cell = layout.cell[detrended.kept]
+        block = Layout(cell=side_by_side(cell, frame), image=np.zeros_like(frame), step=layout.step)
         return dataclasses.replace(detrended, layout=block, noise_gain=(float(gain),))
 
 
