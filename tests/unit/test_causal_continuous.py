@@ -199,5 +199,11 @@ def test_bad_tables_are_named():
         ContinuousSearch().find(CausalTable.of({"x": x, "flat": np.ones(16)}, layout=layout))
     with pytest.raises(InputError, match="none follows from the others"):
         ContinuousSearch().find(CausalTable.of({"x": x, "twice": 2 * x}, layout=layout))
+    for correlation, n_samples, message in (
+        (np.eye(3), 9.0, "correlations of 4 variables"), (np.full((4, 4), 1.0), 9.0, "one that does"),
+        (np.eye(4), 1.0, "at least 2"),
+    ):  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            ContinuousSearch().of_correlation(correlation, n_samples=n_samples, names=NAMES)
     with pytest.raises(InputError, match="positive variances"):
         acyclic_weights(np.zeros((2, 2)), allowed=~np.eye(2, dtype=bool), score="squares", shrinkage=0.1)

@@ -15,6 +15,7 @@ from tusi.causal.knowledge import Knowledge
 from tusi.causal.posterior.evidence import GaussianEvidence, slopes_given
 from tusi.causal.table import CausalTable
 from tusi.data import CausalGraph
+from tusi.errors import InputError
 from tusi.inference.spatial import Centring, Detrending
 
 SCORES: tuple[Score, ...] = ("squares", "likelihood")
@@ -173,7 +174,13 @@ class ContinuousSearch:
             Of the variables.
         knowledge
             What is known before.
+
+        Raises
+        ------
+        InputError
+            These are no correlations of so many variables, or one follows from the others, or there are no samples.
         """
+        _check(correlation, n_samples, names)
         known, n_samples = knowledge or Knowledge(), round(n_samples, DIGITS // 2)
         limits = Limits(allowed=known.possible(names), required=known.demanded(names))
         price = 0.5 * np.log(n_samples) + np.log(len(names))
@@ -240,6 +247,17 @@ class _Judged:
         gain = np.minimum(np.maximum(gain, gain.T), 0.0)
         undecided += undecided.T
         return arrow, np.where(self.arrow | self.arrow.T, undecided, np.exp(gain) / (1 + np.exp(gain)))
+
+
+def _check(correlation: np.ndarray, n_samples: float, names: tuple[str, ...]) -> None:
+    if correlation.shape != (len(names),) * 2 or not np.allclose(np.diagonal(correlation), 1.0):
+        raise InputError(
+            "correlation", expected=f"correlations of {len(names)} variables", got=f"shape {correlation.shape}"
+        )
+    if not np.isfinite(correlation).all() or np.linalg.eigvalsh(correlation)[0] < 10.0**-DIGITS:
+        raise InputError("correlation", expected="variables of which none follows from the others", got="one that does")
+    if not n_samples >= FEWEST:
+        raise InputError("n_samples", expected=f"at least {FEWEST:g}", got=str(n_samples))
 
 
 def _moments(table: CausalTable, detrending: Detrending) -> tuple[np.ndarray, float]:
