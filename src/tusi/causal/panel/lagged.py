@@ -140,12 +140,12 @@ def common_cells(movie: CausalTable) -> Int[np.ndarray, "row 2"]:
 
 def _sites(movie: CausalTable, cell: np.ndarray, track: np.ndarray | None) -> Int[np.ndarray, " row"]:
     if track is None:
-        site = np.unique(cell, axis=0, return_inverse=True)[1].reshape(-1)
+        site = np.unique(cell @ [cell[:, 1].max() + 1, 1], return_inverse=True)[1].reshape(-1)
     elif len(track) == len(movie):
         site = np.unique(track, return_inverse=True)[1].reshape(-1)
     else:
         raise InputError("track", expected=f"one number for each of {len(movie)} rows", got=str(len(track)))
-    if len(np.unique(np.stack([site, movie.image]), axis=1).T) < len(movie):
+    if len(np.unique(site * movie.n_images + movie.image)) < len(movie):
         raise InputError(
             "track", expected="one row of a site in a frame", got="several", then="Give a track for each row."
         )
