@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tusi.study.causes.movies import MovieCauses, MovieOptions
 
 
+RESAMPLES, MOST_ROWS = 20, 3000
+"""How often searches are repeated when nothing is said, and rows above which they are not: it takes too long."""
+
+
 def causes(
     table: Annotated[
         Path,
@@ -65,8 +69,12 @@ def causes(
         ),
     ] = None,
     resamples: Annotated[
-        int, typer.Option(help="Search again in so many images put together from blocks of these: how stable is it?")
-    ] = 0,
+        int | None,
+        typer.Option(
+            help="Search again in so many images put together from blocks of these: how stable is it?",
+            show_default=f"{RESAMPLES}, none above {MOST_ROWS} rows",
+        ),
+    ] = None,
     graph: Annotated[
         Path | None, typer.Option(help="Also write the graph alone, as .dot or .gml, for dowhy, networkx, Graphviz.")
     ] = None,
@@ -106,7 +114,8 @@ def causes(
         known = knowledge_of(given.knowledge, tiers=tiers, arrows=arrows, exogenous=listed(exogenous))
         slow = long_waves if long_waves is not None else time is not None or not given.located
         if time is None:
-            options = CausesOptions(long_waves=slow, level=level, resamples=resamples)
+            again = RESAMPLES if resamples is None and len(given.table) <= MOST_ROWS else resamples or 0
+            options = CausesOptions(long_waves=slow, level=level, resamples=again)
         else:
             options = MovieOptions(n_lags=lags, level=level, long_waves=slow)
         found = _discovered(given, known, options, seed=seed, progress=progress)

@@ -20,6 +20,7 @@ _HOMES = {
     "Structure": "structure",
     "average_effect": "effects",
     "diagnose": "diagnosis",
+    "linear_effects": "effects",
     "mediation": "effects",
     "rank_experiments": "experiments",
     "refute": "refutation",

@@ -197,6 +197,74 @@ def mediation(
     return Mediation(total=total, direct=direct, indirect=indirect, mediators=mediators)
 
 
+def linear_effects(
+    table: CausalTable, *, structure: Structure, rng: np.random.Generator, level: float = 0.95
+) -> dict[tuple[str, str], Mediation]:
+    """Return the effects of one unit of every variable on all that it reaches, in linear equations.
+
+    The same as `mediation` and `average_effect` of every pair, but from one set of draws of the slopes. Where nothing
+    lies between two variables, the effect is direct.
+
+    Parameters
+    ----------
+    table
+        The rows.
+    structure
+        The graph, its equations linear.
+    rng
+        Source of randomness.
+    level
+        Coverage of the intervals.
+
+    Raises
+    ------
+    InputError
+        The equations are not linear.
+
+    Examples
+    --------
+    >>> from tusi.datasets.causal_fields import FieldRecipe, linear_fields
+    >>> coefficients = np.array([[0, 0.8, 0.3], [0, 0, 0.5], [0, 0, 0]])
+    >>> table = linear_fields(coefficients, FieldRecipe(), rng=np.random.default_rng(0), names=("x", "m", "y"))
+    >>> structure = Structure.of(coefficients != 0, names=("x", "m", "y"))
+    >>> found = linear_effects(table, structure=structure, rng=np.random.default_rng(1))
+    >>> {pair: round(one.total.estimate, 1) for pair, one in found.items()}
+    {('x', 'm'): 0.8, ('x', 'y'): 0.7, ('m', 'y'): 0.5}
+    """
+    if not structure.mechanism.linear:
+        raise InputError("structure", expected="linear equations", got=repr(structure.mechanism))
+    slopes = drawn_slopes(table, structure, rng=rng)
+    found = {}
+    for i, j in np.argwhere(reachable(structure.arrow)):
+        cause, effect = structure.names[i], structure.names[j]
+        mediators = between_variables(structure, cause, effect)
+        question = Contrast(cause=cause, effect=effect), mediators
+        estimate, changes = (_changes_of_slopes(one, structure, question) for one in slopes)
+        total, direct, indirect = effects_of_draws(estimate[0], changes, level=level)
+        found[cause, effect] = Mediation(total=total, direct=direct, indirect=indirect, mediators=mediators)
+    return found
+
+
+def drawn_slopes(
+    table: CausalTable, structure: Structure, *, rng: np.random.Generator
+) -> tuple[Float[np.ndarray, "1 cause effect"], Float[np.ndarray, "draw cause effect"]]:
+    """Return the slopes of linear equations, as one draw, and draws of what they could as well be.
+
+    Parameters
+    ----------
+    table
+        The rows, before detrending.
+    structure
+        The graph, its equations linear.
+    rng
+        Source of randomness.
+    """
+    rows = structure.rows(table)
+    colour = colour_of_errors(structure, table, rows=rows, rng=rng)
+    slope, drawn = slope_draws(structure, rows, n_draws=N_DRAWS, rng=rng, colour=colour)
+    return slope[None], drawn
+
+
 def between_variables(structure: Structure, cause: str, effect: str) -> tuple[str, ...]:
     """Return the variables on directed paths from a cause to an effect.
 
@@ -229,11 +297,9 @@ def _effects(
     bootstrap, level = how
     values = question[0].values(table)
     if structure.mechanism.linear and bootstrap is None:
-        rows = structure.rows(table)
-        colour = colour_of_errors(structure, table, rows=rows, rng=rng)
-        slope, drawn = slope_draws(structure, rows, n_draws=N_DRAWS, rng=rng, colour=colour)
+        slopes = drawn_slopes(table, structure, rng=rng)
         raised = values[1] - values[0]
-        estimate, changes = (raised * _changes_of_slopes(one, structure, question) for one in (slope[None], drawn))
+        estimate, changes = (raised * _changes_of_slopes(one, structure, question) for one in slopes)
         return effects_of_draws(estimate[0], changes, level=level)
     changes, n_blocks = resampled_changes(
         structure,

@@ -6,18 +6,15 @@ import numpy as np
 from jaxtyping import Float
 
 from tusi.causal import CausalTable
-from tusi.causal.knowledge import reachable
 from tusi.causal.measurement import LEAST_RELIABILITY
 from tusi.causal.structural import (
-    Contrast,
     Diagnosis,
     Effect,
     Refutation,
     StructuralModel,
     Structure,
-    average_effect,
     diagnose,
-    mediation,
+    linear_effects,
     refute,
 )
 from tusi.data import CausalGraph
@@ -141,22 +138,18 @@ def _total_effects(table: CausalTable, structure: Structure, rng: np.random.Gene
     """Return what each variable does to all that it reaches."""
     spread = dict(zip(structure.names, true_spread(structure.rows(table)).tolist(), strict=True))
     found = []
-    for i, j in np.argwhere(reachable(structure.arrow)):
-        cause, effect = structure.names[i], structure.names[j]
-        contrast = Contrast(cause=cause, effect=effect, low=0.0, high=spread[cause])
-        if _acts_by_others(structure, int(i), int(j)):
-            parts = mediation(table, contrast, structure=structure, rng=rng)
-            total, direct, indirect = (
-                _in_units(part, spread[effect]) for part in (parts.total, parts.direct, parts.indirect)
-            )
+    for (cause, effect), parts in linear_effects(table, structure=structure, rng=rng).items():
+        total, direct, indirect = (
+            _scaled(part, spread[cause] / spread[effect]) for part in (parts.total, parts.direct, parts.indirect)
+        )
+        if parts.mediators:
             found.append(
                 TotalEffect(
                     cause=cause, effect=effect, total=total, direct=direct, indirect=indirect, mediators=parts.mediators
                 )
             )
         else:
-            total = average_effect(table, contrast, structure=structure, rng=rng)
-            found.append(TotalEffect(cause=cause, effect=effect, total=_in_units(total, spread[effect])))
+            found.append(TotalEffect(cause=cause, effect=effect, total=total))
     return tuple(found)
 
 
@@ -173,16 +166,10 @@ def true_spread(rows: CausalTable) -> Float[np.ndarray, " variable"]:
     return np.sqrt(np.maximum(variance - error, LEAST_RELIABILITY * variance))
 
 
-def _acts_by_others(structure: Structure, cause: int, effect: int) -> bool:
-    """Return whether a directed path leads from cause to effect by way of another variable."""
-    without = structure.arrow.copy()
-    without[cause, effect] = False
-    return bool(reachable(without)[cause, effect])
-
-
-def _in_units(effect: Effect, unit: float) -> Effect:
-    """Return an effect in units of this size."""
+def _scaled(effect: Effect, unit: float) -> Effect:
+    """Return an effect times a unit."""
+    low, high = effect.interval
     return dataclasses.replace(
-        effect, estimate=effect.estimate / unit, standard_error=effect.standard_error / unit,
-        interval=(effect.interval[0] / unit, effect.interval[1] / unit),
+        effect, estimate=effect.estimate * unit, standard_error=effect.standard_error * unit,
+        interval=(low * unit, high * unit),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from tusi.causal.panel import SpaceTime, lagged_table
 from tusi.causal.panel.lagged import lagged_name
 from tusi.causal.posterior.evidence import MOST_VARIABLES
 from tusi.causal.structural import Structure
-from tusi.causal.structural.intervals import N_DRAWS, slope_draws
+from tusi.causal.structural.effects import drawn_slopes
 from tusi.data import CausalGraph
 from tusi.errors import InputError
 from tusi.inference.spatial import AdaptiveHighPass, Centring
@@ -221,11 +221,10 @@ def _with_sizes(
     """Return the graph with its effects in standard deviations of the values without error, and their errors."""
     lagged = lagged_table(movie, n_lags=options.n_lags, track=track, site_effects=options.site_effects)
     structure = Structure.of(graph, detrending=SpaceTime(detrending=options.plan.detrending))
-    rows = structure.rows(lagged.table)
-    slope, drawn = slope_draws(structure, rows, n_draws=N_DRAWS, rng=rng)
-    spread = true_spread(rows)
+    slope, drawn = drawn_slopes(lagged.table, structure, rng=rng)
+    spread = true_spread(structure.rows(lagged.table))
     unit = spread[:, None] / spread[None, :]
-    effect, error = (np.where(structure.arrow, value * unit, np.nan) for value in (slope, drawn.std(axis=0)))
+    effect, error = (np.where(structure.arrow, value * unit, np.nan) for value in (slope[0], drawn.std(axis=0)))
     return dataclasses.replace(graph, effect=effect, effect_error=error)
 
 
