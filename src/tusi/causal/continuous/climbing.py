@@ -157,16 +157,19 @@ def _best_new(families: Families, arrow: Arrows, limits: Limits, seen: set[bytes
 def _changes(families: Families, arrow: Arrows, limits: Limits) -> Iterator[tuple[float, tuple[tuple[int, int], ...]]]:
     """Yield what each change that closes no cycle gains, and the entries that it turns over."""
     causes, reached = _bits(arrow), reachable(arrow)
+    score = [families.of(effect, own) for effect, own in enumerate(causes)]
+    present, reaches, detour = arrow.tolist(), reached.tolist(), (arrow.astype(int) @ reached > 0).tolist()
+    allowed, required = limits.allowed.tolist(), limits.required.tolist()
     for i, j in np.argwhere(limits.allowed | limits.allowed.T).tolist():
-        if arrow[i, j] and not limits.required[i, j]:
-            dropped = families.of(j, causes[j] ^ 1 << i) - families.of(j, causes[j])
+        if present[i][j] and not required[i][j]:
+            dropped = families.of(j, causes[j] ^ 1 << i) - score[j]
             yield dropped, ((i, j),)
-            if limits.allowed[j, i] and not (arrow[i] & reached[:, j]).any():
-                yield dropped + families.of(i, causes[i] | 1 << j) - families.of(i, causes[i]), ((i, j), (j, i))
-        elif limits.allowed[i, j] and not arrow[i, j] and not reached[j, i]:
-            yield families.of(j, causes[j] | 1 << i) - families.of(j, causes[j]), ((i, j),)
+            if allowed[j][i] and not detour[i][j]:
+                yield dropped + families.of(i, causes[i] | 1 << j) - score[i], ((i, j), (j, i))
+        elif allowed[i][j] and not present[i][j] and not reaches[j][i]:
+            yield families.of(j, causes[j] | 1 << i) - score[j], ((i, j),)
 
 
 def _bits(arrow: Arrows) -> list[int]:
     """Return the causes of each variable as the bits of a number."""
-    return [sum(1 << int(k) for k in np.flatnonzero(column)) for column in arrow.T]
+    return [sum(1 << k for k, own in enumerate(column) if own) for column in arrow.T.tolist()]
