@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import fft, ndimage
+from scipy import fft, linalg, ndimage
 
 from tusi.errors import InputError
 from tusi.inference.spatial.effective import centred
@@ -231,8 +231,9 @@ def _projected(value: np.ndarray, layout: Layout, basis_of: Callable[[int], np.n
     out, freedom, gain = np.array(value, dtype=np.float64), -1, []
     for image in range(layout.n_images):
         rows = layout.rows(image)
-        left, singular, _ = np.linalg.svd(basis_of(image), full_matrices=False)
-        left = left[:, singular > 1e-7 * singular[0]]
+        left, right, _ = linalg.qr(basis_of(image), mode="economic", pivoting=True)
+        size = np.abs(np.diagonal(right))
+        left = left[:, : len(size)][:, size > 1e-7 * size[0]]
         largest = np.abs(out[rows]).max(axis=0)
         residual = out[rows] - left @ (left.T @ out[rows])
         out[rows] = np.where(residual.std(axis=0) > NOTHING * largest, residual, 0.0)
