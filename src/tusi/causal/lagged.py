@@ -299,9 +299,10 @@ def _lasting(
     ]
     if not lasting:
         return ()
+    matter = "matters" if len(lasting) == 1 else "matter"
     return (
-        f"{', '.join(lasting)} at t - {n_lags + 1} still matters given what came after: these "
-        "probabilities are too sure. Take more lags.",
+        f"{', '.join(lasting)} at t - {n_lags + 1} still {matter} given what came after: these probabilities are too "
+        "sure. Take more lags.",
     )
 
 
