@@ -9,6 +9,7 @@ from tusi.causal import CausalTable, Knowledge
 from tusi.causal.posterior import ExactPosterior
 from tusi.data import CausalGraph
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
+from tusi.datasets.causal_images import interfering_fields
 from tusi.errors import InputError
 from tusi.inference.spatial import Centring, Layout
 from tusi.report.causes import render_causes_report
@@ -176,3 +177,21 @@ def test_images_of_too_few_blocks_are_not_resampled_and_that_is_said():
     found = discover_causes(table, options=dataclasses.replace(PLAIN, resamples=5), rng=rng())
     assert found.stability is None
     assert any(note.startswith("No resampling: ") for note in found.notes)
+
+
+@pytest.mark.parametrize(("effects", "origin"), [((0.7, 0.0), "own site"), ((0.0, 0.9), "neighbours")])
+def test_causes_of_neighbouring_sites_are_told_from_the_sites_own(effects, origin):
+    table = interfering_fields(effects[0], effects[1], FieldRecipe(shape=(36, 36), smoothing=0.5), rng=rng(2))
+    found = discover_causes(table, knowledge=Knowledge(tiers=(("x",), ("y",))), options=PLAIN, rng=rng())
+    assert [one.origin for one in found.neighbours] == [origin]
+    said = any(one == "X acts on y from neighbouring sites rather than from its own." for one in found.verdict)
+    assert said == (origin == "neighbours")
+    assert "At the site or around it" in render_causes_report(found)
+
+
+def test_rows_without_places_have_no_neighbours():
+    x, noise = rng(6).standard_normal((2, 200))
+    table = CausalTable.of({"x": x, "y": x + noise}, layout=Layout.grid((200, 1)))
+    found = discover_causes(table, knowledge=Knowledge(tiers=(("x",), ("y",))), options=PLAIN, rng=rng())
+    assert found.graph.edges()
+    assert found.neighbours == ()

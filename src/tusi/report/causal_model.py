@@ -1,5 +1,6 @@
 """The part of the page on the equations that a graph stands for, their total effects, and what to do next."""
 
+from tusi.causal.panel import Interference
 from tusi.causal.structural import Effect
 from tusi.report.layout import table
 from tusi.report.markup import Markup, element, joined
@@ -20,6 +21,11 @@ EQUATIONS = (
 TOTALS = (
     "What raising a variable by one standard deviation does in the end, in standard deviations, by all ways together, "
     "if the graph is right; 95 % intervals count neighbours as what they are worth."
+)
+
+NEIGHBOURS = (
+    "The value at a site with the mean of its neighbours held fixed, and the other way round. Alike: correlation of "
+    "the two; where they are nearly the same number, neither is seen beside the other though one of them acts."
 )
 
 OUTLOOK = (
@@ -59,6 +65,20 @@ def _size(effect: Effect | None) -> Markup | str:
         return _DASH
     low, high = (fixed(end, 2) for end in effect.interval)
     return f"{fixed(effect.estimate, 2)} ({low} to {high})"
+
+
+def neighbours_part(found: tuple[Interference, ...]) -> Markup:
+    """Return from where each likely cause acts, where images can tell."""
+    rows = []
+    for one in found:
+        cells = [
+            f"{plain(one.cause)} \N{RIGHTWARDS ARROW} {plain(one.effect)}", p_value(one.own_p_value),
+            p_value(one.neighbours_p_value), fixed(one.shared, 2),
+            one.origin,
+        ]  # fmt: skip
+        rows.append(element("tr", *(element("td", cell) for cell in cells)))
+    head = ["pair", "own site, p", "neighbours, p", "alike", "acts from"]
+    return joined(element("p", NEIGHBOURS), table(head, rows))
 
 
 def outlook_part(found: Outlook) -> Markup:

@@ -14,7 +14,7 @@ from tusi.data.storage import write_atomically
 from tusi.plot import new_figure
 from tusi.plot.causes import draw_causal_graph, draw_effect_map
 from tusi.report.causal_faults import faults_part
-from tusi.report.causal_model import model_part, outlook_part
+from tusi.report.causal_model import model_part, neighbours_part, outlook_part
 from tusi.report.causal_movie import movie_section
 from tusi.report.figures import figure_svg, styled
 from tusi.report.layout import Section, cards, fact_list, page, table, verdict_header
@@ -75,6 +75,8 @@ def causes_section(found: CausalAnalysis) -> Markup:
     ]
     if found.model is not None:
         parts += [element("h3", "Equations and total effects"), model_part(found.model)]
+    if found.neighbours:
+        parts += [element("h3", "At the site or around it"), neighbours_part(found.neighbours)]
     if found.levels:
         parts += [element("h3", "Within and between images"), _levels(found)]
     if found.maps:

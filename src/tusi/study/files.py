@@ -7,7 +7,7 @@ from tusi.causal import CausalTable, Knowledge
 from tusi.causal.independence import Independence
 from tusi.causal.lagged import LaggedLink
 from tusi.causal.lint import Finding as CausalFinding
-from tusi.causal.panel import SimpsonCheck, Slope
+from tusi.causal.panel import Interference, SimpsonCheck, Slope
 from tusi.causal.structural import Diagnosis, Effect, Experiment, RankedExperiment, Refutation
 from tusi.data import Atoms, CausalGraph, Descriptors, Lattice, NeighborGraph, NoiseModel, SiteGraph, storage
 from tusi.errors import InputError
@@ -80,6 +80,7 @@ CLASSES: dict[str, type] = {
     "image-unmixing": ImageUnmixing,
     "independence": Independence,
     "input-file": InputFile,
+    "interference": Interference,
     "inversion": Inversion,
     "inversion-options": InversionOptions,
     "knowledge": Knowledge,

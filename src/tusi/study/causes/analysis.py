@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tusi.causal import CausalTable, Knowledge
 from tusi.causal.lint import Finding
-from tusi.causal.panel import SimpsonCheck
+from tusi.causal.panel import Interference, SimpsonCheck
 from tusi.data import CausalGraph
 from tusi.study.causes.between_images import BetweenImages
 from tusi.study.causes.effect_maps import EffectMap
@@ -50,6 +50,8 @@ class CausalAnalysis:
         How often FCI and DirectLiNGAM find the same again; `None` where that was not asked or could not be had.
     model
         Linear equations on the likely arrows and how they stand up; `None` where there are none.
+    neighbours
+        Whether likely causes act at their own site or of neighbouring ones.
     outlook
         What would separate the graphs that remain; `None` where one is left.
     between
@@ -82,6 +84,7 @@ class CausalAnalysis:
     shapes: CausalGraph | None = None
     stability: Stability | None = None
     model: ModelOfCauses | None = None
+    neighbours: tuple[Interference, ...] = ()
     outlook: Outlook | None = None
     made: tuple[tuple[str, str], ...] = ()
 

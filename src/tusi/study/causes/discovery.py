@@ -20,6 +20,7 @@ from tusi.study.causes.analysis import CausalAnalysis
 from tusi.study.causes.between_images import related_probability, with_image_variables
 from tusi.study.causes.effect_maps import LIKELY, effect_maps
 from tusi.study.causes.model import model_of_causes
+from tusi.study.causes.neighbours import actions_of_neighbours
 from tusi.study.causes.options import CausesOptions
 from tusi.study.causes.outlook import doubtful_arrows, outlook
 from tusi.study.causes.stability import Stability, stability
@@ -115,6 +116,7 @@ def discover_causes(
     again = _stability(within, known, options, (rng, progress), notes)
     model = captured(lambda: model_of_causes(within, graph, detrending=options.detrending, rng=rng))
     notes += [f"No equations: {model.error}"] if model.error else []
+    around = actions_of_neighbours(within, graph, detrending=options.detrending, level=options.level)
     told()
     ahead = outlook(
         within, posterior, knowledge=known, evidence=evidence, hidden=doubtful_arrows(graph, searched[0]), rng=rng
@@ -128,7 +130,7 @@ def discover_causes(
     return CausalAnalysis(
         table=table, knowledge=given, options=options, meaning=dict(meaning or {}), findings=findings, graph=wide,
         n_effective=posterior.n_effective, hidden=searched[0], marks=searched[1], shapes=shapes.value,
-        stability=again, model=model.value, outlook=ahead, between=between, levels=levels, maps=maps,
+        stability=again, model=model.value, neighbours=around, outlook=ahead, between=between, levels=levels, maps=maps,
         notes=tuple(notes),
     )  # fmt: skip
 

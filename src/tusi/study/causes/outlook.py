@@ -86,8 +86,8 @@ def outlook(
     >>> search = ExactPosterior()
     >>> found = outlook(world, search.find(world), knowledge=Knowledge(), evidence=search.evidence, hidden=(),
     ...                 rng=np.random.default_rng(1))
-    >>> [str(one.experiment) for one in found.ranked][-1], round(found.ranked[0].gain)
-    ('see 4096 more samples', 1)
+    >>> bool(found.ranked[0].experiment.sets), round(found.ranked[0].gain), round(found.ranked[-1].gain)
+    (True, 1, 0)
     """
     graphs, probability = _graphs(table, posterior, knowledge, evidence)
     enough = int(np.searchsorted(np.cumsum(probability), WHOLE)) + 1

@@ -42,6 +42,7 @@ def verdict_of(found: "CausalAnalysis") -> tuple[str, ...]:
         *_hidden(found),
         *_shapes(found),
         *_refuted(found),
+        *_neighbours(found),
         *(_between(one, found.table.n_images) for one in found.between),
         *_levels(found),
         *_images(found),
@@ -147,6 +148,9 @@ def _shapes(found: "CausalAnalysis") -> list[str]:
         if shape is None:
             continue
         action = f"{plain(shape.cause)} acts on {plain(shape.effect)}"
+        if found.stability is not None:
+            share = found.stability.shapes.probability(shape.cause, shape.effect)
+            action += f" (in {100 * share:.0f} % of resampled images)"
         if edge.relation == "undecided":
             given.append(action)
         elif edge.relation == "acts on" and edge.cause != shape.cause:
@@ -179,6 +183,17 @@ def _refuted(found: "CausalAnalysis") -> list[str]:
             "missing."
         )
     return said
+
+
+def _neighbours(found: "CausalAnalysis") -> list[str]:
+    """Name causes that act of neighbouring sites."""
+    where = {"neighbours": "neighbouring sites rather than from its own", "both": "its own site and neighbouring ones"}
+    said = [
+        f"{plain(one.cause)} acts on {plain(one.effect)} from {where[one.origin]}."
+        for one in found.neighbours
+        if one.origin in where
+    ]
+    return [f"{sentence[0].upper()}{sentence[1:]}" for sentence in said]
 
 
 def reason(refuted: "Refutation") -> str:
