@@ -62,6 +62,18 @@ def test_known_noise_on_a_common_cause_leaves_no_dependence():
     assert known.p_value > 0.01
 
 
+def test_noise_that_residuals_share_is_counted_once():
+    """Each lag's product of autocovariances holds the square of what both share: counted, it halves the rejections."""
+    rng = np.random.default_rng(14)
+    p_values = []
+    for _ in range(500):
+        z, e, f, noise = rng.standard_normal((4, 256))
+        columns = {"x": z + 0.5 * e, "y": z + 0.5 * f, "z": z + 0.7 * noise}
+        table = CausalTable.of(columns, layout=Layout.grid((16, 16)), error={"z": 0.7})
+        p_values.append(PartialCorrelation().prepare(table).ask(0, 1, (2,)).p_value)
+    assert 0.03 < np.mean(np.array(p_values) < 0.05) < 0.08
+
+
 def test_known_noise_does_not_weaken_the_estimate():
     rng = np.random.default_rng(5)
     x, e = rng.standard_normal((2, 2304))
@@ -131,3 +143,15 @@ def test_the_kernel_test_gives_way_to_a_common_cause():
         KernelIndependence().prepare(table)
     with pytest.raises(InputError, match="at least 19"):
         KernelIndependence(n_surrogates=5)
+
+
+def test_regression_on_many_functions_takes_from_chance_too():
+    """Twenty functions of four given variables take a third of 64 rows: against chance that kept them, .11."""
+    rng = np.random.default_rng(15)
+    layout, test = Layout.grid((8, 8)), KernelIndependence(n_surrogates=19, n_features=2, n_given_features=4)
+    p_values = []
+    for _ in range(400):
+        columns = dict(zip("xyabcd", rng.standard_normal((6, 64)), strict=True))
+        prepared = test.prepare(CausalTable.of(columns, layout=layout), rng=rng)
+        p_values.append(prepared.ask(0, 1, (2, 3, 4, 5)).p_value)
+    assert np.mean(np.array(p_values) <= 0.05) < 0.085

@@ -158,6 +158,25 @@ def test_evening_makes_smooth_fields_worth_more_samples():
     assert effective_sample_size(*left.value.T, layout=left.layout) > 2 * effective_sample_size(*columns.T, layout=grid)
 
 
+def test_a_wave_does_not_decide_what_it_counts():
+    """Were a wave's own power in its spectrum, noise would grow by 4 % other than stated: it would choose its gain."""
+    rng = np.random.default_rng(12)
+    grid, ratio = Layout.grid((40, 40)), []
+    for _ in range(12):
+        smooth, noise = smooth_columns((40, 40), 1, rng, width=2.0)[:, 0], rng.standard_normal(1600)
+        smooth, noise = smooth / smooth.std(), 0.4 * noise
+        left = AdaptiveHighPass()(np.stack([smooth + noise, 1e-9 * smooth], axis=1), grid)
+        grown = (left.value[:, 0] - 1e9 * left.value[:, 1]).var()
+        ratio.append(grown / (0.16 * left.noise_gain[0]))
+    assert np.mean(ratio) == pytest.approx(1.0, abs=0.02)
+
+
+def test_detrended_rows_are_counted_from_zero():
+    left = AdaptiveHighPass()(smooth_columns((48, 40), 1, np.random.default_rng(13), width=2.0), Layout.grid((48, 40)))
+    assert (left.layout.cell.min(axis=0) == 0).all()
+    assert left.layout.shape(0)[0] - left.layout.shape(0)[1] == 8
+
+
 def test_shifts_of_a_full_raster_are_rolls_and_never_none():
     grid = Layout.grid((3, 4), n_images=2)
     field = np.arange(24.0)
