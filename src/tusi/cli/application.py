@@ -48,10 +48,11 @@ for command in (
     app.command(no_args_is_help=command not in (demo, simulate))(command)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"tusi {version('tusi')}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

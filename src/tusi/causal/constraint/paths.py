@@ -79,7 +79,7 @@ def has_uncovered_path(mark: Marked, chain: Chains, first: tuple[int, int], goal
     No edge on it points back, and no variable on it is connected with the one after next.
     """
     onward = _potentially_directed(mark)
-    return onward[first] and _reaches(onward, chain, first, goal)
+    return bool(onward[first]) and _reaches(onward, chain, first, goal)
 
 
 def _reaches(onward: np.ndarray, chain: Chains, path: tuple[int, ...], goal: int) -> bool:

@@ -190,7 +190,7 @@ def probability_of_first(method: str, score: Float[np.ndarray, "*pair"]) -> Floa
     """
     size, right = CALIBRATION[method]
     excess = np.interp(np.abs(score), (0.0, *size), (0.0, *(one - 0.5 for one in right)))
-    return 0.5 + np.sign(score) * excess
+    return np.asarray(0.5 + np.sign(score) * excess)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

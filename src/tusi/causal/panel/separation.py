@@ -67,7 +67,7 @@ class Interference:
     @property
     def separable(self) -> bool:
         """Whether effects of one standard deviation, at the site or around it, would be told apart."""
-        return max(self.smallest_own, self.smallest_neighbours) <= INSEPARABLE
+        return bool(max(self.smallest_own, self.smallest_neighbours) <= INSEPARABLE)
 
     def __str__(self) -> str:
         x, y, around = self.cause, self.effect, neighbours_of(self.cause)

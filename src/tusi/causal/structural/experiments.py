@@ -186,4 +186,4 @@ def _gain_about(relations: list[str], prior: np.ndarray, posterior: np.ndarray) 
 
 
 def _bits(probability: Float[np.ndarray, "*case outcome"]) -> Float[np.ndarray, "*case"]:
-    return -(probability * np.log2(np.maximum(probability, 1e-300))).sum(axis=-1)
+    return np.asarray(-(probability * np.log2(np.maximum(probability, 1e-300))).sum(axis=-1))

@@ -13,8 +13,8 @@ from tusi.inference.spatial.layout import Layout
 REACH = 0.87
 """Longest lag that is used, in sides of the raster: the few pairs beyond it add more noise than knowledge."""
 
-LagSums = tuple[Float[np.ndarray, "lag_y lag_x"], ...]
-"""For each image, the sum of products of two columns over all pairs of rows at each lag; lags run cyclically."""
+LagSums = tuple[Float[np.ndarray, "_ _"], ...]
+"""For each image, the sum of products of two columns over all pairs of rows at each lag (y, x); lags run cyclically."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
