@@ -17,13 +17,13 @@ from tusi.causal.structural import (
     mediation,
     refute,
 )
-from tusi.causal.structural.disturbance import NoiseCovariance
+from tusi.causal.structural.disturbance import NoiseCovariance, projected_out
 from tusi.data import CausalGraph
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.datasets.causal_graphs import coefficients_of_standardised
 from tusi.datasets.causal_models import tanh_world
 from tusi.errors import InputError
-from tusi.inference.spatial import AdaptiveHighPass, Layout, PairLags
+from tusi.inference.spatial import AdaptiveHighPass, Layout, PairLags, Polynomial
 
 CHAIN = np.array([[0, 0.8, 0.3], [0, 0, 0.5], [0, 0, 0]])
 NAMES = ("x", "m", "y")
@@ -356,3 +356,32 @@ def test_outliers_do_not_bend_functions():
     model = StructuralModel.fit(table, Structure.of([("x", "y")], names=("x", "y"), mechanism=Spline()))
     change = model.do({"x": 1.0}).mean("y") - model.do({"x": -1.0}).mean("y")
     assert change == pytest.approx(2 * np.tanh(1.0), abs=0.06)
+
+
+def test_what_detrending_takes_out_is_found():
+    layout = Layout.grid((12, 15), n_images=2)
+    basis = projected_out(Polynomial(degree=2), layout, rng=np.random.default_rng(0))
+    assert basis.shape == (360, 10)
+    assert basis.T @ basis == pytest.approx(np.eye(10), abs=1e-9)
+    field = np.random.default_rng(1).standard_normal((360, 1))
+    left = Polynomial(degree=2)(field, layout).value
+    assert basis.T @ left == pytest.approx(np.zeros((10, 1)), abs=1e-9)
+    assert projected_out(None, layout, rng=np.random.default_rng(0)).shape == (360, 0)
+    assert projected_out(AdaptiveHighPass(), Layout.grid((32, 32)), rng=np.random.default_rng(0)).shape == (1024, 0)
+
+
+def test_what_detrending_took_out_of_noise_is_put_back():
+    """From the exact mean of the residuals' lag sums to the variance of sums that are free of trends."""
+    lags, full, _ = smooth_covariance((20, 20), width=1.5)
+    basis = projected_out(Polynomial(degree=4), lags.layout, rng=np.random.default_rng(0))
+    kept = np.eye(400) - 1 / 400 - basis @ basis.T
+    step = lags.layout.cell[:, None] - lags.layout.cell[None]
+    sums = np.zeros(lags.share[0].shape)
+    np.add.at(sums, (step[..., 0], step[..., 1]), kept @ full @ kept)
+    residual = NoiseCovariance(lags=lags, covariance=(sums * lags.share[0],), weight=lags.share)
+    root = np.linalg.cholesky(full + 1e-9 * np.eye(400))
+    used = kept @ root @ np.random.default_rng(1).standard_normal((400, 40))
+    exact = np.trace(used.T @ full @ used)
+    without, back = (np.trace(one.of_sums(used)) / exact for one in (residual, residual._corrected(basis, used[:, :4])))
+    assert without < 0.85
+    assert back == pytest.approx(1.0, abs=0.05)

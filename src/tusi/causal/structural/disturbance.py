@@ -7,7 +7,7 @@ from jaxtyping import Float
 from scipy import fft
 
 from tusi.causal.bootstrap import correlation_length
-from tusi.inference.spatial import PairLags
+from tusi.inference.spatial import AdaptiveHighPass, Centring, Detrending, HighPass, Layout, PairLags, Polynomial
 from tusi.inference.spatial.lags import LagSums
 
 LENGTHS = 4.0
@@ -16,11 +16,14 @@ LENGTHS = 4.0
 LEAST_CELLS = 4.0
 """The same in raster cells."""
 
-ENOUGH_FREEDOM = 30.0
-"""Degrees of freedom with which longer lags are used too: Student's t is then as good as the normal distribution."""
+ENOUGH_FREEDOM = 20.0
+"""Degrees of freedom with which longer lags are used too: Student's t is then wider by a fifteenth."""
 
-MOST_TAKEN = 0.8
-"""Share of the variance of a sum that the fit is believed to have taken out at most."""
+SPARE = 5
+"""Random fields beyond the number of directions that they are to span."""
+
+N_CORRECTIONS = 4
+"""How often the autocovariance is corrected for what was taken out of noise that has it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,16 +151,22 @@ class NoiseCovariance:
     def _corrected(self, removed: np.ndarray, used: np.ndarray) -> "NoiseCovariance":
         """Return the autocovariance of noise whose residuals have this one on average.
 
-        What is put back is itself seen through the fit: a geometric series, summed by its ratio for the wanted sums.
+        What is put back is itself seen through the fit, hence by iteration; steps are short where fits that allow for
+        errors have added to the noise instead of following it.
         """
-        taken = dataclasses.replace(
-            self, covariance=tuple(a * b for a, b in zip(self._taken_out(removed), self.weight, strict=True))
-        )
-        variance = float(np.trace(self.of_sums(used)))
-        ratio = float(np.trace(taken.of_sums(used))) / variance if variance > 0 else 0.0
-        series = 1 / (1 - min(ratio, MOST_TAKEN))
-        whole = tuple(a + series * b for a, b in zip(self.covariance, taken.covariance, strict=True))
-        return dataclasses.replace(self, covariance=whole)
+        out, step = self, 0.0
+        for _ in range(N_CORRECTIONS):
+            taken = out._taken_out(removed)
+            whole = tuple(a + b * c for a, b, c in zip(self.covariance, taken, self.weight, strict=True))
+            if not step:
+                before, after = (
+                    float(np.trace(dataclasses.replace(self, covariance=one).of_sums(used)))
+                    for one in (self.covariance, whole)
+                )
+                step = 1 / (1 + max(before - after, 0.0) / before) if before > 0 else 1.0
+            moved = tuple(a + step * (b - a) for a, b in zip(out.covariance, whole, strict=True))
+            out = dataclasses.replace(self, covariance=moved)
+        return out
 
     def _taken_out(self, removed: Float[np.ndarray, "row direction"]) -> LagSums:
         """Return by how much the fit and the means of images lower the noise's lag sums on average."""
@@ -186,6 +195,40 @@ class NoiseCovariance:
         full = np.zeros((len(layout), columns.shape[1]))
         full[layout.rows(image)] = columns
         return fft.rfft2(np.moveaxis(layout.raster(full, image), -1, 0), self.covariance[image].shape)
+
+
+def projected_out(
+    detrending: Detrending | None, layout: Layout, *, rng: np.random.Generator
+) -> Float[np.ndarray, "row direction"]:
+    """Return an orthonormal basis of what a detrending takes out of fields, beyond the means of images.
+
+    What is missing from random fields spans it. None of it is known, and the basis is empty, where the waves that are
+    left have been evened out.
+
+    Parameters
+    ----------
+    detrending
+        Polynomials or long waves.
+    layout
+        Where the rows lie.
+    rng
+        Source of randomness.
+    """
+    nothing = np.zeros((len(layout), 0))
+    if detrending is None or not isinstance(detrending, AdaptiveHighPass | HighPass | Polynomial):
+        return nothing
+    # Rows that a detrending has cut off at borders leave smaller full rasters behind.
+    origin = [layout.cell[layout.rows(image)].min(axis=0) for image in range(layout.n_images)]
+    layout = dataclasses.replace(layout, cell=layout.cell - np.array(origin)[layout.image])
+    trial = rng.standard_normal((len(layout), 1))
+    first = detrending(trial, layout)
+    if len(first.kept) < len(layout) or not np.allclose(detrending(first.value, layout).value, first.value):
+        return nothing
+    fields = rng.standard_normal((len(layout), first.freedom + layout.n_images + SPARE))
+    missing = fields - detrending(fields, layout).value
+    missing = Centring()(missing, layout).value
+    left, singular, _ = np.linalg.svd(missing, full_matrices=False)
+    return left[:, singular > 1e-6 * singular[0]]
 
 
 def _reach(field: Float[np.ndarray, " row"], lags: PairLags) -> float:

@@ -9,7 +9,7 @@ from scipy import linalg, stats
 
 from tusi.causal.bootstrap import BlockBootstrap
 from tusi.causal.measurement import believable_error
-from tusi.causal.structural.disturbance import NoiseCovariance
+from tusi.causal.structural.disturbance import NoiseCovariance, projected_out
 from tusi.causal.structural.mechanisms import DETERMINED, Family
 from tusi.causal.structural.model import StructuralModel
 from tusi.causal.structural.structure import Structure
@@ -85,12 +85,13 @@ def slope_draws(
     """
     lags = PairLags(table.layout)
     white = tuple(np.pad(np.ones((1, 1)), [(0, n - 1) for n in one.shape]) for one in lags.share)
+    taken = projected_out(structure.detrending, table.layout, rng=rng)
     n_variables = table.n_variables
     slope, drawn = np.zeros((n_variables, n_variables)), np.zeros((n_draws, n_variables, n_variables))
     for j in range(n_variables):
         own = np.flatnonzero(structure.arrow[:, j])
         if len(own):
-            equation = _Equation.of(structure.family(table, j), lags)
+            equation = _Equation.of(structure.family(table, j), taken, lags)
             slope[own, j], drawn[:, own, j] = (
                 equation.slope / equation.unit,
                 equation.draws(colour or white, n_draws, rng),
@@ -114,7 +115,7 @@ class _Equation:
     unit: Float[np.ndarray, " cause"]
 
     @classmethod
-    def of(cls, family: Family, lags: PairLags) -> "_Equation":
+    def of(cls, family: Family, taken: np.ndarray, lags: PairLags) -> "_Equation":
         unit, n_rows = family.spread(), len(family.effect)
         cause, effect = family.centred(family.cause) / unit, family.centred(family.effect)
         scale = np.append(unit, 1.0)
@@ -125,7 +126,10 @@ class _Equation:
         inverse = np.linalg.pinv(moments, rcond=DETERMINED, hermitian=True)
         slope = inverse @ (cause.T @ effect - n_rows * error[:-1, -1])
         noise = NoiseCovariance.of_residuals(
-            effect - cause @ slope, removed=cause @ _root(inverse), used=cause @ inverse, lags=lags
+            effect - cause @ slope,
+            removed=np.column_stack([taken, cause @ _root(inverse)]),
+            used=cause @ inverse,
+            lags=lags,
         )
         return cls(
             cause=cause, error=error, moments=moments, inverse=inverse, slope=slope, noise=noise, unit=unit
