@@ -247,10 +247,10 @@ def test_true_effects_are_seen():
         rows = power_cell(recipe_of(kind, smoothing), N_POWER, seed_of(kind, smoothing, 140))
         cells = []
         for p_value, size, edge in zip(rows[:, :2].T, rows[:, 2:4].T, rows[:, 4:].T, strict=True):
-            seen = [(p_value < 0.05).mean(), np.median(size), (edge > 0.9).mean()]
-            cells += [f"{seen[0]:.3f}", f"{seen[1]:.0f}", f"{seen[2]:.3f}"]
-            if seen[1] >= 100 and (seen[0] < 0.95 or seen[2] < 0.8):
-                bad.append((kind, smoothing, *seen))
+            cells += [share(p_value), f"{np.median(size):.0f}", f"{(edge > 0.9).mean():.3f}"]
+            worth = size >= 100
+            if worth.sum() >= 50 and ((p_value[worth] < 0.05).mean() < 0.9 or (edge[worth] > 0.9).mean() < 0.8):
+                bad.append((kind, smoothing, *cells))
         section.add(kind, smoothing, *cells)
     assert not bad
 
@@ -261,7 +261,9 @@ def test_hidden_smooth_fields_are_seen_through():
         TITLES[3],
         "A hidden field of variance one acts on both: false positives; and with an effect of "
         f"{SLOPE} the slope within images after the adaptive high-pass (`within_slope`), its power, and how often its "
-        "95 % interval covers.",
+        "95 % interval covers. Rows of a smoothing share their fields. What could be reached at smoothing 2 with the "
+        "fields' own spectrum known: RMSE .016 from all waves shorter than 32 sites, were they free of rounding and "
+        "borders; .032 from those above 3e-5 of the strongest; .035 without three rows at each border.",
         (
             "hidden", "fields", "smoothing", "trials", "naive", "linear", "adaptive", "slope", "RMSE", "power",
             "coverage",
