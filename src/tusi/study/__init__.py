@@ -7,7 +7,6 @@ from tusi.lazy import load_on_use
 if TYPE_CHECKING:
     from tusi.study.analysis import Analysis, ImageAnalysis, InputFile, Provenance
     from tusi.study.arrangements import read_observations
-    from tusi.study.causes import CausalAnalysis, CausesOptions, discover_causes
     from tusi.study.cluster import DaskExecutor
     from tusi.study.couplings import couplings_of
     from tusi.study.files import load, save
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "Analysis": "analysis",
     "AnalysisOptions": "options",
-    "CausalAnalysis": "causes",
-    "CausesOptions": "causes",
     "DaskExecutor": "cluster",
     "ImageAnalysis": "analysis",
     "InputFile": "analysis",
@@ -37,7 +34,6 @@ _HOMES = {
     "ArrayLayout": "inversion",
     "analyze": "pipeline",
     "couplings_of": "couplings",
-    "discover_causes": "causes",
     "invert": "inversion_run",
     "load": "files",
     "load_inversion": "inversion_run",
@@ -52,8 +48,6 @@ __all__ = [
     "Analysis",
     "AnalysisOptions",
     "ArrayLayout",
-    "CausalAnalysis",
-    "CausesOptions",
     "DaskExecutor",
     "ImageAnalysis",
     "InputFile",
@@ -66,7 +60,6 @@ __all__ = [
     "SymmetryMap",
     "analyze",
     "couplings_of",
-    "discover_causes",
     "invert",
     "load",
     "load_inversion",
