@@ -18,6 +18,7 @@ from tusi.causal.structural import (
     refute,
 )
 from tusi.causal.structural.disturbance import NoiseCovariance, projected_out
+from tusi.causal.structural.intervals import effects_of_draws
 from tusi.data import CausalGraph
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.datasets.causal_graphs import coefficients_of_standardised
@@ -385,3 +386,12 @@ def test_what_detrending_took_out_of_noise_is_put_back():
     without, back = (np.trace(one.of_sums(used)) / exact for one in (residual, residual._corrected(basis, used[:, :4])))
     assert without < 0.85
     assert back == pytest.approx(1.0, abs=0.05)
+
+
+def test_few_resamples_cover_as_much_as_many():
+    """A new number falls between two order statistics of as many equal ones with the chance that their ranks say."""
+    rng = np.random.default_rng(0)
+    draws = rng.standard_normal((61, 4000))
+    found = effects_of_draws(draws[0], draws[1:], level=0.9)
+    inside = [one.interval[0] < one.estimate < one.interval[1] for one in found]
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.012)

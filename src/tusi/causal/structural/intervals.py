@@ -268,7 +268,8 @@ def effects_of_draws(
     tail = (1 - level) / 2
     if n_blocks is not None:
         tail = float(stats.norm.cdf(stats.t.ppf(tail, n_blocks - 1) * np.sqrt(n_blocks / (n_blocks - 1))))
-    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0)
+    # Ranks among one more than the draws: what is to be covered is one of them.
+    low, high = np.quantile(drawn, (tail, 1 - tail), axis=0, method="weibull")
     spread = drawn.std(axis=0, ddof=1)
     return tuple(
         Effect(
