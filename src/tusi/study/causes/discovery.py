@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tusi.causal import CausalTable, Knowledge
-from tusi.causal.constraint import FCI, PartialAncestralGraph
+from tusi.causal.constraint import FCI
 from tusi.causal.functional import DirectLingam
 from tusi.causal.independence import PartialCorrelation
 from tusi.causal.lint import Finding, lint_table
-from tusi.causal.panel import simpson_checks
+from tusi.causal.panel import SimpsonCheck, simpson_checks
 from tusi.causal.posterior import ExactPosterior, GaussianEvidence, GraphPosterior, slopes_given
 from tusi.data import CausalGraph
 from tusi.errors import InputError
@@ -31,7 +31,7 @@ MOST_VARIABLES = 12
 FEWEST_ROWS = 12
 """Rows below which nothing is said."""
 
-N_STEPS = 7
+N_STEPS = 5
 """Steps that progress is told of."""
 
 CausesProgress = Callable[[str, int, int], None]
@@ -93,46 +93,66 @@ def discover_causes(
     >>> [str(edge) for edge in found.graph.edges()], found.model.refutation("x", "y").survived
     (['x -> y (P = 1.00)'], True)
     """
-    options, given = options or CausesOptions(), knowledge or Knowledge()
-    given.allowed(table.names)
-    told = _steps(progress)
+    options, told = options or CausesOptions(), _steps(progress)
     told()
-    _check(table, table.select([name for name in table.names if name not in table.between]))
-    findings = lint_table(table)
-    kept, notes = _varying(table, findings)
-    within = table.select([name for name in kept if name not in table.between])
-    _check(table, within)
-    known = _among(given, within.names)
-    evidence = GaussianEvidence(detrending=options.detrending)
-    told()
+    question = _Question.of(table, knowledge or Knowledge())
+    within, known, detrending = question.within, question.known, options.detrending
+    evidence = GaussianEvidence(detrending=detrending)
     posterior = ExactPosterior(evidence=evidence).find(within, knowledge=known)
     graph = _with_sizes(_joined_sources(posterior, known), posterior)
     told()
-    searched = _hidden(within, known, options, notes)
+    search = FCI(test=PartialCorrelation(detrending=detrending), level=options.level)
+    hidden = captured(lambda: search.find(within, knowledge=known))
+    shapes = captured(lambda: DirectLingam(detrending=detrending).find(within, knowledge=known).graph)
+    again = captured(lambda: _stability(question, options, rng, progress))
     told()
-    shapes = captured(lambda: DirectLingam(detrending=options.detrending).find(within, knowledge=known).graph)
-    notes += [f"DirectLiNGAM: {shapes.error}"] if shapes.error else []
+    model = captured(lambda: model_of_causes(within, graph, detrending=detrending, rng=rng))
+    around = actions_of_neighbours(within, graph, detrending=detrending, level=options.level)
     told()
-    again = _stability(within, known, options, (rng, progress), notes)
-    model = captured(lambda: model_of_causes(within, graph, detrending=options.detrending, rng=rng))
-    notes += [f"No equations: {model.error}"] if model.error else []
-    around = actions_of_neighbours(within, graph, detrending=options.detrending, level=options.level)
+    drawn = hidden.value.graph if hidden.value else CausalGraph.of(names=within.names, method="FCI could not be run")
+    doubtful = doubtful_arrows(graph, drawn)
+    ahead = outlook(within, posterior, knowledge=known, evidence=evidence, hidden=doubtful, rng=rng)
     told()
-    ahead = outlook(
-        within, posterior, knowledge=known, evidence=evidence, hidden=doubtful_arrows(graph, searched[0]), rng=rng
-    )
-    told()
-    between, wide = with_image_variables(table.select(kept), graph, _among(given, kept))
-    compared = within.select(_compared(table, given, within.names))
-    levels = simpson_checks(compared, knowledge=_among(known, compared.names)) if table.n_images > 1 else ()
+    between, wide = with_image_variables(table.select(question.kept), graph, question.of_kept)
     maps = effect_maps(within, wide, most=options.maps)
+    levels = _levels(question)
     told()
+    steps = {"FCI": hidden, "DirectLiNGAM": shapes, "No resampling": again, "No equations": model}
     return CausalAnalysis(
-        table=table, knowledge=given, options=options, meaning=dict(meaning or {}), findings=findings, graph=wide,
-        n_effective=posterior.n_effective, hidden=searched[0], marks=searched[1], shapes=shapes.value,
-        stability=again, model=model.value, neighbours=around, outlook=ahead, between=between, levels=levels, maps=maps,
-        notes=tuple(notes),
+        table=table, knowledge=knowledge or Knowledge(), options=options, meaning=dict(meaning or {}),
+        findings=question.findings, graph=wide, n_effective=posterior.n_effective,
+        hidden=drawn, marks=hidden.value.edges() if hidden.value else (), shapes=shapes.value, stability=again.value,
+        model=model.value, neighbours=around, outlook=ahead, between=between, levels=levels, maps=maps,
+        notes=(*question.notes, *(f"{what}: {step.error}" for what, step in steps.items() if step.error)),
     )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Question:
+    """What is asked about: variables that vary and follow from no others, with what is known of them.
+
+    `within` vary within images, `kept` are these and those that differ between images only.
+    """
+
+    within: CausalTable
+    known: Knowledge
+    kept: tuple[str, ...]
+    of_kept: Knowledge
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, table: CausalTable, knowledge: Knowledge) -> "_Question":
+        knowledge.allowed(table.names)
+        _check(table, table.select([name for name in table.names if name not in table.between]))
+        findings = lint_table(table)
+        kept, notes = _varying(table, findings)
+        within = table.select([name for name in kept if name not in table.between])
+        _check(table, within)
+        return cls(
+            within=within, known=_among(knowledge, within.names), kept=kept, of_kept=_among(knowledge, kept),
+            findings=findings, notes=notes,
+        )  # fmt: skip
 
 
 def _steps(progress: CausesProgress | None) -> Callable[[], None]:
@@ -141,37 +161,17 @@ def _steps(progress: CausesProgress | None) -> Callable[[], None]:
     return lambda: progress("Looking for causes", next(done), N_STEPS) if progress else None
 
 
-def _hidden(
-    within: CausalTable, known: Knowledge, options: CausesOptions, notes: list[str]
-) -> tuple[CausalGraph, tuple[str, ...]]:
-    """Return what FCI finds, and its edges as it draws them."""
-    test = PartialCorrelation(detrending=options.detrending)
-    search = captured(lambda: FCI(test=test, level=options.level).find(within, knowledge=known))
-    if search.value is None:
-        notes.append(f"FCI: {search.error}")
-        return CausalGraph.of(names=within.names, method="FCI could not be run"), ()
-    found: PartialAncestralGraph = search.value
-    return found.graph, found.edges()
-
-
 def _stability(
-    within: CausalTable,
-    known: Knowledge,
-    options: CausesOptions,
-    how: tuple[np.random.Generator, CausesProgress | None],
-    notes: list[str],
+    question: _Question, options: CausesOptions, rng: np.random.Generator, progress: CausesProgress | None
 ) -> Stability | None:
     """Return how often single searches find the same again, where that was asked."""
     if not options.resamples:
         return None
-    rng, progress = how
     told = (lambda done, total: progress("Looking again in resampled images", done, total)) if progress else None
-    found = captured(lambda: stability(within, rng=rng, knowledge=known, options=options, progress=told))
-    notes += [f"No resampling: {found.error}"] if found.error else []
-    return found.value
+    return stability(question.within, rng=rng, knowledge=question.known, options=options, progress=told)
 
 
-def _varying(table: CausalTable, findings: tuple[Finding, ...]) -> tuple[tuple[str, ...], list[str]]:
+def _varying(table: CausalTable, findings: tuple[Finding, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the variables that are no constants and follow exactly from no others, and what was left out."""
     still = {name for one in findings if one.fault == "constant" for name in one.names}
     notes = [f"{name} is constant and was left out." for name in table.names if name in still]
@@ -180,7 +180,7 @@ def _varying(table: CausalTable, findings: tuple[Finding, ...]) -> tuple[tuple[s
         if one.fault == "functional dependence" and not dropped & set(one.names):
             dropped.add(one.names[-1])
             notes.append(f"{one.names[-1]} follows exactly from {' and '.join(one.names[:-1])} and was left out.")
-    return tuple(name for name in table.names if name not in still | dropped), notes
+    return tuple(name for name in table.names if name not in still | dropped), tuple(notes)
 
 
 def _check(table: CausalTable, within: CausalTable) -> None:
@@ -212,11 +212,16 @@ def _among(knowledge: Knowledge, names: tuple[str, ...]) -> Knowledge:
     )
 
 
-def _compared(table: CausalTable, knowledge: Knowledge, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the variables on which what differs between images may act: others have no scale that images share."""
-    allowed = knowledge.allowed(table.names)
-    outer = [table.number(name) for name in table.between]
-    return tuple(name for name in names if not outer or allowed[outer, table.number(name)].any())
+def _levels(question: _Question) -> tuple[SimpsonCheck, ...]:
+    """Compare slopes within and between several images, of variables that have a scale which images share."""
+    within = question.within
+    if within.n_images < 2:
+        return ()
+    allowed, outer = question.of_kept.allowed(question.kept), [name not in within.names for name in question.kept]
+    compared = [
+        name for name in within.names if not any(outer) or allowed[outer, question.kept.index(name)].any()
+    ]  # fmt: skip
+    return simpson_checks(within.select(compared), knowledge=_among(question.known, tuple(compared)))
 
 
 def _joined_sources(posterior: GraphPosterior, knowledge: Knowledge) -> CausalGraph:
