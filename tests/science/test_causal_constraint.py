@@ -44,7 +44,9 @@ HEADS = {
     "## FCI and a hidden common cause": [
         "z1 -> x, z2 -> y, and either a hidden L -> x, y or x -> y; effects .6; 64 x 64 sites; level .01. Exogenous:",
         "knowledge that nothing acts on z1 and z2 (composition as grown, temperature). Without it x -> y implies the",
-        "same independences as z1 <- x <-> y: the right answer is then x o-> y.",
+        "same independences as z1 <- x <-> y: the right answer is then x o-> y. What fails at ell = 2 is power: that",
+        "x and y go together (.36), and that z1 and y do given x (-.29), is seen at level .01 in 96-99 % and 87-94 %",
+        "of such worlds, in which fields of 4,096 sites are worth 140-175 samples.",
         "",
         "| world | known | fields | ell | worlds | right answer | given | x, y not connected | another answer |",
         "|" + " --- |" * 9,
