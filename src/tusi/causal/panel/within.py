@@ -18,8 +18,8 @@ def within_slope(table: CausalTable, *, cause: str, effect: str, detrending: Det
     errors of the values are allowed for (`CausalTable.error_covariance`): noise on the cause does not flatten the
     slope. The standard error comes from all pairs of rows at each lag, that of a sum of products of two fields, the
     cause and what the line leaves of the effect; so does the number of degrees of freedom. Assumes that both fields
-    are stationary within images, and that the slope is the same everywhere. Where an image is worth fewer than about fifty
-    samples, 95 % intervals cover 93 to 95 %.
+    are stationary within images, and that the slope is the same everywhere. Where an image is worth fewer than about
+    fifty samples, 95 % intervals cover 93 to 95 %.
 
     Parameters
     ----------
