@@ -304,7 +304,7 @@ def test_what_a_fit_takes_out_of_lag_sums_is_exact():
     cause -= cause.mean(axis=0)
     kept = np.eye(63) - 1 / 63 - cause @ np.linalg.solve(cause.T @ cause, cause.T)
     noise = NoiseCovariance(lags=lags, covariance=(by_lag,), weight=lags.share)
-    taken = noise._taken_out(np.linalg.qr(cause)[0])[0]
+    taken = noise._taken_out(np.linalg.qr(cause)[0], np.eye(2))[0]
     lost = full - kept @ full @ kept
     for lag in ((0, 0), (0, 1), (2, -3)):
         pairs = (lags.layout.cell[None] - lags.layout.cell[:, None] == lag).all(axis=-1)
@@ -383,9 +383,12 @@ def test_what_detrending_took_out_of_noise_is_put_back():
     root = np.linalg.cholesky(full + 1e-9 * np.eye(400))
     used = kept @ root @ np.random.default_rng(1).standard_normal((400, 40))
     exact = np.trace(used.T @ full @ used)
-    without, back = (np.trace(one.of_sums(used)) / exact for one in (residual, residual._corrected(basis, used[:, :4])))
+    mixtures = np.random.default_rng(2).choice((-1.0, 1.0), size=(14, 8)) / 8**0.5
+    corrected = [residual._corrected(basis, used[:, :4], sketch) for sketch in (np.eye(14), mixtures)]
+    without, back, sketched = (np.trace(one.of_sums(used)) / exact for one in (residual, *corrected))
     assert without < 0.85
     assert back == pytest.approx(1.0, abs=0.05)
+    assert sketched == pytest.approx(back, abs=0.12)
 
 
 def test_few_resamples_cover_as_much_as_many():

@@ -19,10 +19,13 @@ LEAST_CELLS = 4.0
 ENOUGH_FREEDOM = 20.0
 """Degrees of freedom with which longer lags are used too: Student's t is then wider by a fifteenth."""
 
+MOST_DIRECTIONS, N_MIXTURES = 16, 16
+"""Directions that are taken one by one at most, and mixtures that stand for more of them."""
+
 SPARE = 5
 """Random fields beyond the number of directions that they are to span."""
 
-N_CORRECTIONS = 4
+N_CORRECTIONS = 3
 """How often the autocovariance is corrected for what was taken out of noise that has it."""
 
 
@@ -56,6 +59,7 @@ class NoiseCovariance:
     def of_residuals(
         cls, residual: Float[np.ndarray, " row"], *, removed: Float[np.ndarray, "row direction"],
         used: Float[np.ndarray, "row sum"], lags: PairLags,
+        rng: np.random.Generator,
     ) -> "NoiseCovariance":  # fmt: skip
         """Return the autocovariance, lags used as far as leaves enough degrees of freedom.
 
@@ -69,6 +73,8 @@ class NoiseCovariance:
             Weights of the sums that the covariance is wanted for.
         lags
             Pairs of rows.
+        rng
+            Source of randomness, for a sketch of what was removed in many directions.
         """
         least = _reach(residual, lags)
         longest = max(max(lags.layout.shape(image)) for image in range(lags.layout.n_images)) / 2
@@ -76,7 +82,7 @@ class NoiseCovariance:
         while True:
             found = cls._within(residual, lags, reach)
             if reach == least or found.freedom(used) >= ENOUGH_FREEDOM:
-                return found._corrected(removed, used)
+                return found._corrected(removed, used, _sketch(removed.shape[1], rng))
             reach = max(reach / 2**0.5, least)
 
     @classmethod
@@ -148,7 +154,7 @@ class NoiseCovariance:
             square += share * float(((form * spectrum) ** 2 * both).sum())
         return mean**2 / square if square > 0 else np.inf
 
-    def _corrected(self, removed: np.ndarray, used: np.ndarray) -> "NoiseCovariance":
+    def _corrected(self, removed: np.ndarray, used: np.ndarray, sketch: np.ndarray) -> "NoiseCovariance":
         """Return the autocovariance of noise whose residuals have this one on average.
 
         What is put back is itself seen through the fit, hence by iteration; steps are short where fits that allow for
@@ -156,7 +162,7 @@ class NoiseCovariance:
         """
         out, step = self, 0.0
         for _ in range(N_CORRECTIONS):
-            taken = out._taken_out(removed)
+            taken = out._taken_out(removed, sketch)
             whole = tuple(a + b * c for a, b, c in zip(self.covariance, taken, self.weight, strict=True))
             if not step:
                 before, after = (
@@ -168,18 +174,20 @@ class NoiseCovariance:
             out = dataclasses.replace(self, covariance=moved)
         return out
 
-    def _taken_out(self, removed: Float[np.ndarray, "row direction"]) -> LagSums:
+    def _taken_out(self, removed: Float[np.ndarray, "row direction"], sketch: np.ndarray) -> LagSums:
         """Return by how much the fit and the means of images lower the noise's lag sums on average."""
         layout = self.lags.layout
         rows = [layout.rows(image) for image in range(layout.n_images)]
         local = [np.column_stack([np.full(len(own), len(own) ** -0.5), removed[own]]) for own in rows]
-        turned = [self._applied(own, image) for image, own in enumerate(local)]
+        mixed = [np.column_stack([own[:, :1], own[:, 1:] @ sketch]) for own in local]
+        turned = [self._applied(own, image) for image, own in enumerate(mixed)]
         inner = [one.T @ other for one, other in zip(local, turned, strict=True)]
         shared = sum(one[1:, 1:] for one in inner)
         out = []
         for image, own in enumerate(local):
             inner[image][1:, 1:] = shared
-            first, second = (self._waves(one, image) for one in (own, 2 * turned[image] - own @ inner[image]))
+            pair = mixed[image], 2 * turned[image] - own @ inner[image]
+            first, second = (self._waves(one, image) for one in pair)
             out.append(fft.irfft2(np.real(first.conj() * second).sum(axis=0), self.covariance[image].shape))
         return tuple(out)
 
@@ -195,6 +203,13 @@ class NoiseCovariance:
         full = np.zeros((len(layout), columns.shape[1]))
         full[layout.rows(image)] = columns
         return fft.rfft2(np.moveaxis(layout.raster(full, image), -1, 0), self.covariance[image].shape)
+
+
+def _sketch(n_directions: int, rng: np.random.Generator) -> Float[np.ndarray, "direction mixture"]:
+    """Return all directions, or, where they are many, mixtures of random signs whose squares average to all."""
+    if n_directions <= MOST_DIRECTIONS:
+        return np.eye(n_directions)
+    return rng.choice((-1.0, 1.0), size=(n_directions, N_MIXTURES)) / N_MIXTURES**0.5
 
 
 def projected_out(

@@ -91,7 +91,7 @@ def slope_draws(
     for j in range(n_variables):
         own = np.flatnonzero(structure.arrow[:, j])
         if len(own):
-            equation = _Equation.of(structure.family(table, j), taken, lags)
+            equation = _Equation.of(structure.family(table, j), taken, lags, rng)
             slope[own, j], drawn[:, own, j] = (
                 equation.slope / equation.unit,
                 equation.draws(colour or white, n_draws, rng),
@@ -115,7 +115,7 @@ class _Equation:
     unit: Float[np.ndarray, " cause"]
 
     @classmethod
-    def of(cls, family: Family, taken: np.ndarray, lags: PairLags) -> "_Equation":
+    def of(cls, family: Family, taken: np.ndarray, lags: PairLags, rng: np.random.Generator) -> "_Equation":
         unit, n_rows = family.spread(), len(family.effect)
         cause, effect = family.centred(family.cause) / unit, family.centred(family.effect)
         scale = np.append(unit, 1.0)
@@ -130,6 +130,7 @@ class _Equation:
             removed=np.column_stack([taken, cause @ _root(inverse)]),
             used=cause @ inverse,
             lags=lags,
+            rng=rng,
         )
         return cls(
             cause=cause, error=error, moments=moments, inverse=inverse, slope=slope, noise=noise, unit=unit
