@@ -17,7 +17,7 @@ from tusi.inference.spatial import AdaptiveHighPass
 from tusi.study.causes import discover_causes
 
 TABLES = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables"))
-N_VARIABLES, N_WORLDS = 4, 1000
+N_VARIABLES, N_WORLDS = 4, 500
 ERROR, HIDDEN = 0.4, 0.7
 """Standard deviations of the error of one variable and of the hidden field in each, in those of the variable."""
 
