@@ -24,7 +24,8 @@ class PartialCorrelation(IndependenceTest):
     errors of the values (`CausalTable.error_covariance`) are allowed for: the variables are regressed on what the given
     ones would be without error, so noise on a common cause leaves no dependence behind, and the estimate is that of the
     true values. All variables go through one linear map first, which takes out trends. Assumes that relations are
-    linear and fields stationary after that.
+    linear and fields stationary after that. The level is approximate where images are small: of normal fields smoothed
+    over two sites, on four images of 32 x 32, 7 to 8 % are called dependent at a level of 5 %.
 
     A question about a variable that is the same everywhere in an image is answered from the means of the images.
 
