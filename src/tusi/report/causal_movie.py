@@ -25,7 +25,7 @@ LEAD = (
 LINKS = (
     "Each link was tested with the past of both its ends held fixed, with as many samples as the fields are worth in "
     "space and time. P is the probability over all graphs of the same columns in which nothing acts on anything "
-    "earlier; it counts samples by the pair that is worth the fewest."
+    "earlier, by what is new in each frame."
 )
 
 
@@ -43,7 +43,7 @@ def movie_section(found: MovieCauses) -> Markup:
         element("p", LINKS),
         table(["link", "effect", "p", "P", "independent samples"], [_row(found, link) for link in asked]),
         element("h3", "What is wrong with the table"),
-        faults_part(found, found.graph.notes),
+        faults_part(found, (*found.graph.notes, *(found.likely.notes if found.likely is not None else ()))),
     )
 
 

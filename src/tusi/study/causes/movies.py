@@ -200,7 +200,8 @@ def discover_in_time(
     if moving.n_variables * (options.n_lags + 1) <= MOST_VARIABLES:
         posterior = captured(
             lambda: lagged_posterior(
-                moving, n_lags=options.n_lags, track=track, site_effects=options.site_effects
+                moving, n_lags=options.n_lags, track=track, site_effects=options.site_effects,
+                detrending=options.plan.detrending,
             ).graph
         )  # fmt: skip
         likely = posterior.value
