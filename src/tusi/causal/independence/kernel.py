@@ -36,7 +36,7 @@ class KernelIndependence(IndependenceTest):
     variables are projected out of the features and of each surrogate: what regression takes from both residuals alike
     it takes from chance, too. Costs grow linearly with the rows. Given variables are assumed to act additively. A
     variable that detrending makes constant depends on nothing. The level is approximate where `n_effective` is
-    below about 30: 7 to 8 % of independent fields are called dependent at a level of 5 %.
+    below about 60: 6 to 8 % of independent fields are called dependent at a level of 5 %.
 
     Attributes
     ----------
