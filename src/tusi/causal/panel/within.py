@@ -16,8 +16,8 @@ def within_slope(table: CausalTable, *, cause: str, effect: str, detrending: Det
     slope. The standard error comes from all pairs of rows at each lag, that of a sum of products of two fields, the
     cause and what the line leaves of the effect; so does the number of degrees of freedom. Assumes that both fields
     are stationary within images, and that the slope is the same everywhere. Where an image is worth fewer than about
-    fifty samples, 95 % intervals cover 93 to 95 %; in smooth fields behind known errors as large as half the cause 91 %,
-    where `tusi.causal.structural.average_effect` covers what it says.
+    fifty samples, 95 % intervals cover 93 to 95 %; in smooth fields behind large known errors 91 %, where
+    `tusi.causal.structural.average_effect` covers what it says.
 
     Parameters
     ----------
