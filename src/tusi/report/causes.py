@@ -262,7 +262,9 @@ def _levels(found: CausalAnalysis) -> Markup:
         pair = f"{plain(one.within.effect)} against {plain(one.within.cause)}"
         cells = [pair, *map(_slope, (one.within, one.between, one.pooled)), p_value(one.p_value), _SAID[one.verdict]]
         shown = [element("b", cell) if one.flagged and k == len(cells) - 1 else cell for k, cell in enumerate(cells)]
-        rows.append(element("tr", *(element("td", cell) for cell in shown)))
+        first, *others = shown
+        cells = [element("td", first, class_="first-wrap"), *(element("td", cell) for cell in others)]
+        rows.append(element("tr", *cells))
     note = (
         "Slopes in the variables' own units. Between images there are as many samples as images, so the error there "
         f"has {max(found.table.n_images - 2, 0)} degrees of freedom. The pooled slope mixes the two and is shown "
