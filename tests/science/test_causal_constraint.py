@@ -6,18 +6,16 @@ is given in standard deviations of the effect for one of the cause.
 
 import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from calibration_page import Page, share
 from tusi.causal import Knowledge
 from tusi.causal.constraint import FCI, PC
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.datasets.causal_graphs import coefficients_of_standardised, random_acyclic_graph, random_effects
-from tusi.inference import binomial_interval
 
-TABLE = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables")) / "causal_constraint.md"
 SEED = 2026_11
 N_GRAPHS, N_WORLDS, N_RANDOM = (int(os.environ.get(f"TUSI_{name}", n)) for name, n in
                                 (("GRAPHS", 2000), ("WORLDS", 500), ("RANDOM", 500)))  # fmt: skip
@@ -59,6 +57,7 @@ HEADS = {
         "|" + " --- |" * 7,
     ],
 }
+PAGE = Page("causal_constraint.md", TITLE, tuple(head.removeprefix("## ") for head in HEADS))
 
 
 def five(effect):
@@ -127,21 +126,8 @@ def discoveries(recipe, rate, n_graphs, rng):
 
 
 def write(head, lines):
-    """Put one part of the table in its place; the others stay as they are."""
-    old = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
-    parts = {}
-    for other in HEADS:
-        _, there, rest = old.partition(other)
-        parts[other] = rest.split("\n## ")[0].strip().splitlines() if there else []
-    parts[head] = [*HEADS[head], *lines]
-    body = "\n\n".join("\n".join([other, "", *part]) for other, part in parts.items() if part)
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text(f"{TITLE}\n\n{body}\n", encoding="utf-8")
-
-
-def share(n_hits, n_trials):
-    low, high = binomial_interval(int(n_hits), n_trials)
-    return f"{100 * n_hits / n_trials:.1f} % ({100 * low:.1f}-{100 * high:.1f})"
+    """Put one part of the page in its place."""
+    PAGE.put(head.removeprefix("## "), [*HEADS[head], *lines])
 
 
 @pytest.mark.science

@@ -5,20 +5,18 @@ Tests marked `science` write docs/tables/causal_continuous.md; each row is writt
 
 import dataclasses
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from calibration_page import Page, share
 from tusi.causal.constraint import PC
 from tusi.causal.continuous import ContinuousSearch, acyclic_weights
 from tusi.causal.independence import Oracle
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.datasets.causal_graphs import random_acyclic_graph
 from tusi.datasets.causal_noise import measured
-from tusi.inference import binomial_interval
 
-TABLE = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables")) / "causal_continuous.md"
 N_GRAPHS, N_WORLDS = (int(os.environ.get(f"TUSI_{name}", n)) for name, n in (("GRAPHS", 200), ("FIELDS", 2000)))
 ROOT = 2614
 """Of all seeds of the long runs; not the one under which the trust in directions was chosen."""
@@ -69,26 +67,13 @@ HEADS = {
 
 
 def write(head, lines):
-    """Put one part of the table in its place; the others stay as they are."""
-    old = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
-    parts = {}
-    for other in HEADS:
-        _, there, rest = old.partition(other)
-        parts[other] = rest.split("\n## ")[0].strip().splitlines() if there else []
-    parts[head] = [*HEADS[head], *lines]
-    body = "\n\n".join("\n".join([other, "", *part]) for other, part in parts.items() if part)
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text(f"{TITLE}\n\n{body}\n", encoding="utf-8")
+    """Put one part of the page in its place."""
+    PAGE.put(head.removeprefix("## "), [*HEADS[head], *lines])
 
 
 def mean(values):
     values = np.asarray(values, dtype=float)
     return f"{values.mean():.2f} +- {1.96 * values.std() / np.sqrt(len(values)):.2f}"
-
-
-def share(n_hits, n_trials):
-    low, high = binomial_interval(int(n_hits), max(int(n_trials), 1))
-    return f"{100 * n_hits / max(n_trials, 1):.1f} % ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def random_world(recipe, rng, n_variables=10):
@@ -124,6 +109,7 @@ METHODS = {
         .chosen
     ),
 }
+PAGE = Page("causal_continuous.md", TITLE, tuple(head.removeprefix("## ") for head in HEADS))
 
 
 def correlation_of(covariance):

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration_page import Page, share
 from tusi.causal.functional import CyclicLing, DirectLingam, decision_curve
 from tusi.causal.functional.pairs import SCORES, probability_of_first
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.datasets.causal_graphs import coefficients_of_standardised, random_acyclic_graph
 from tusi.datasets.causal_noise import measured
 from tusi.datasets.causal_pairs import random_pair
-from tusi.inference import binomial_interval
 
-TABLE = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables")) / "causal_functional.md"
 NUMBERS = {"GRAPHS": 2000, "PAIRS": 2000, "CYCLES": 200, "NOISY": 1000}
 N_GRAPHS, N_PAIRS, N_CYCLES, N_NOISY = (int(os.environ.get(f"TUSI_{name}", n)) for name, n in NUMBERS.items())
 ROOT = 2611
@@ -90,24 +89,12 @@ HEADS = {
         "|" + " --- |" * 7,
     ],
 }
+PAGE = Page("causal_functional.md", TITLE, tuple(head.removeprefix("## ") for head in HEADS))
 
 
 def write(head, lines):
-    """Put one part of the table in its place; the others stay as they are."""
-    old = TABLE.read_text(encoding="utf-8") if TABLE.exists() else ""
-    parts = {}
-    for other in HEADS:
-        _, there, rest = old.partition(other)
-        parts[other] = rest.split("\n## ")[0].strip().splitlines() if there else []
-    parts[head] = [*HEADS[head], *lines]
-    body = "\n\n".join("\n".join([other, "", *part]) for other, part in parts.items() if part)
-    TABLE.parent.mkdir(parents=True, exist_ok=True)
-    TABLE.write_text(f"{TITLE}\n\n{body}\n", encoding="utf-8")
-
-
-def share(n_hits, n_trials):
-    low, high = binomial_interval(int(n_hits), n_trials)
-    return f"{100 * n_hits / n_trials:.1f} % ({100 * low:.1f}-{100 * high:.1f})"
+    """Put one part of the page in its place."""
+    PAGE.put(head.removeprefix("## "), [*HEADS[head], *lines])
 
 
 def ten_variables(tail, n_graphs, rng):

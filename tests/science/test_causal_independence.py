@@ -4,13 +4,11 @@ Independent, chained and commonly driven fields of known truth, periodic and nor
 tests marked `science` write one table each; each row is written as soon as it is known.
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import stats
 
+from calibration_page import Page, Section
 from tusi.causal import CausalTable
 from tusi.causal.independence import KernelIndependence, PartialCorrelation
 from tusi.causal.panel import within_slope
@@ -18,7 +16,6 @@ from tusi.causal.posterior import ExactPosterior, GaussianEvidence
 from tusi.datasets.causal_fields import FieldRecipe, Tail, random_field
 from tusi.inference.spatial import AdaptiveHighPass, Centring, Layout
 
-TABLES = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables"))
 SMOOTHING = (0.0, 1.0, 2.0, 4.0, 6.0)
 KINDS: dict[str, tuple[bool, Tail]] = {"periodic, normal": (True, "normal"), "cut out, Student": (False, "student")}
 LINEAR, ADAPTIVE = PartialCorrelation(), PartialCorrelation(detrending=AdaptiveHighPass())
@@ -161,30 +158,6 @@ def share(p_values):
     return f"{(np.asarray(p_values) < 0.05).mean():.3f}"
 
 
-class Section:
-    """A table of the page, written row by row; the page's other tables stay."""
-
-    path = TABLES / "causal_independence.md"
-
-    def __init__(self, title, text, columns):
-        self.title = title
-        self.lines = [text, "", self._row(columns), self._row(["---"] * len(columns))]
-
-    @staticmethod
-    def _row(cells):
-        return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-    def add(self, *cells):
-        self.lines.append(self._row(cells))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else HEAD
-        head, *sections = text.split("\n## ")
-        parts = dict(section.split("\n", 1) for section in sections)
-        parts[self.title] = "\n" + "\n".join(self.lines) + "\n"
-        body = "".join(f"\n## {title}\n{parts[title]}" for title in TITLES if title in parts)
-        self.path.write_text(head.rstrip("\n") + "\n" + body, encoding="utf-8")
-
-
 HEAD = """# Tests of independence on fields that are one sample each
 
 Share of p-values below 5 % on images of 64 x 64 sites unless said otherwise. Fields are white noise smoothed by a
@@ -196,6 +169,7 @@ TITLES = (
     "Independent fields", "Independent fields, adaptive", "A true effect", "Hidden smooth fields",
     "Tables as they come", "Any dependence: false positives", "Any dependence: power",
 )  # fmt: skip
+PAGE = Page("causal_independence.md", HEAD, TITLES)
 N_NULL, N_ADAPTIVE, N_POWER, N_SITUATION, N_KERNEL = 2000, 2000, 200, 500, 1000
 N_HIDDEN = {2.0: 2000, 1.0: 300, 0.0: 300}
 CELLS = [(kind, smoothing) for kind in KINDS for smoothing in SMOOTHING]
@@ -208,7 +182,10 @@ def seed_of(kind, smoothing, number):
 @pytest.mark.science
 def test_independent_fields_are_rarely_called_dependent():
     section = Section(
-        TITLES[0], f"False positives in {N_NULL} trials a row.", ("fields", "smoothing", "naive", "linear", "n_eff")
+        PAGE,
+        TITLES[0],
+        f"False positives in {N_NULL} trials a row.",
+        ("fields", "smoothing", "naive", "linear", "n_eff"),
     )
     bad = []
     for kind, smoothing in CELLS:
@@ -223,7 +200,7 @@ def test_independent_fields_are_rarely_called_dependent():
 @pytest.mark.science
 def test_the_adaptive_test_rarely_calls_independent_fields_dependent():
     section = Section(
-        TITLES[1], f"False positives in {N_ADAPTIVE} trials a row.", ("fields", "smoothing", "adaptive", "n_eff")
+        PAGE, TITLES[1], f"False positives in {N_ADAPTIVE} trials a row.", ("fields", "smoothing", "adaptive", "n_eff")
     )
     bad = []
     for kind, smoothing in CELLS:
@@ -237,6 +214,7 @@ def test_the_adaptive_test_rarely_calls_independent_fields_dependent():
 @pytest.mark.science
 def test_true_effects_are_seen():
     section = Section(
+        PAGE,
         TITLES[2],
         f"A standardised effect of .5, {N_POWER} trials a row: power, n_eff, and how often the posterior probability "
         "of an edge (`ExactPosterior` of two variables, without and with `AdaptiveHighPass()`) is above .9.",
@@ -258,6 +236,7 @@ def test_true_effects_are_seen():
 @pytest.mark.science
 def test_hidden_smooth_fields_are_seen_through():
     section = Section(
+        PAGE,
         TITLES[3],
         "A hidden field of variance one acts on both: false positives; and with an effect of "
         f"{SLOPE} the slope within images after the adaptive high-pass (`within_slope`), its power, and how often its "
@@ -292,6 +271,7 @@ SITUATIONS = ("chain", "common cause", "noisy common cause", "four images", "10 
 @pytest.mark.science
 def test_tables_as_they_come_keep_the_size():
     section = Section(
+        PAGE,
         TITLES[4],
         f"False positives in {N_SITUATION} trials a row. Chain x -> z -> y and common cause x <- z -> y: x and y given "
         "z; noisy: z has a known error of .4 standard deviations. Four images: 32 x 32 sites, with means of their own. "
@@ -313,6 +293,7 @@ def test_tables_as_they_come_keep_the_size():
 @pytest.mark.science
 def test_the_kernel_test_keeps_its_size():
     section = Section(
+        PAGE,
         TITLES[5],
         f"{N_KERNEL} trials a row: false positives of independent fields; and of x = z + d and y = z^2 + e given z (z "
         "cut at two standard deviations).",
@@ -332,6 +313,7 @@ def test_the_kernel_test_keeps_its_size():
 @pytest.mark.science
 def test_the_kernel_test_sees_what_is_not_linear():
     section = Section(
+        PAGE,
         TITLES[6],
         f"{N_POWER} trials a row of y = x^2 + e (x cut at two standard deviations).",
         ("fields", "smoothing", "kernel", "linear"),

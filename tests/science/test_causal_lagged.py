@@ -3,13 +3,11 @@
 The tests marked `science` write docs/tables/causal_lagged.md; each row is written as soon as it is known.
 """
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from scipy import stats
 
+from calibration_page import Page, Section
 from tusi.causal.independence import PartialCorrelation
 from tusi.causal.lagged import LaggedPlan, lagged_posterior, lagged_search
 from tusi.causal.panel import SpaceTime, lagged_table, tracked_movie
@@ -19,7 +17,6 @@ from tusi.datasets.causal_fields import FieldRecipe, Tail
 from tusi.datasets.causal_images import autoregressive_movie
 from tusi.inference import reliability
 
-TABLE = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables")) / "causal_lagged.md"
 KINDS: dict[str, tuple[bool, Tail]] = {"periodic, normal": (True, "normal"), "cut out, Student": (False, "student")}
 CELLS = [(kind, smoothing) for kind in KINDS for smoothing in (0.0, 1.0, 2.0)]
 LEVEL = 0.05
@@ -136,26 +133,7 @@ TITLES = (
     "Probabilities of links in time",
     "Reliability of probabilities in time",
 )
-
-
-class Section:
-    """One table of the page, written row by row; the page's other tables stay."""
-
-    def __init__(self, title, text, columns):
-        self.title, self.lines = title, [text, "", self._row(columns), self._row(["---"] * len(columns))]
-
-    @staticmethod
-    def _row(cells):
-        return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-    def add(self, *cells):
-        self.lines.append(self._row(cells))
-        old = TABLE.read_text(encoding="utf-8") if TABLE.exists() else HEAD
-        parts = dict(part.split("\n", 1) for part in old.split("\n## ")[1:])
-        parts[self.title] = "\n" + "\n".join(self.lines) + "\n"
-        body = "".join(f"\n## {title}\n{parts[title]}" for title in TITLES if title in parts)
-        TABLE.parent.mkdir(parents=True, exist_ok=True)
-        TABLE.write_text(HEAD + body, encoding="utf-8")
+PAGE = Page("causal_lagged.md", HEAD, TITLES)
 
 
 N_LAGGED, N_NAIVE, N_LAGGED_POWER, N_FOLLOWED = 1000, 200, 100, 300
@@ -164,6 +142,7 @@ N_LAGGED, N_NAIVE, N_LAGGED_POWER, N_FOLLOWED = 1000, 200, 100, 300
 @pytest.mark.science
 def test_what_lasts_makes_no_link():
     section = Section(
+        PAGE,
         TITLES[0],
         "Two independent fields that last (coefficient .9 from frame to frame), movies of 20 frames. False links at "
         f"5 %. Of `lagged_search`, which holds the past of both fixed: from frame to frame, both ways together, and "
@@ -190,6 +169,7 @@ def test_what_lasts_makes_no_link():
 @pytest.mark.science
 def test_effects_of_earlier_frames_are_found():
     section = Section(
+        PAGE,
         TITLES[1],
         "16 x 16 sites, the same with x0(t-1) acting on x1(t): shares in which the link is found at 5 %, and false "
         "links from x1(t-1) to x0(t) and within a frame. An arrow into the past is drawn in none.",
@@ -211,6 +191,7 @@ def test_effects_of_earlier_frames_are_found():
 @pytest.mark.science
 def test_atoms_that_are_lost_make_no_link():
     section = Section(
+        PAGE,
         TITLES[2],
         "The same on 16 x 16 atoms that tremble by a thirtieth of their distance and are lost in 15 % of the frames "
         "(`tracked_movie`): false links both ways together without an effect; with x0(t-1) acting on x1(t) by "
@@ -237,6 +218,7 @@ N_ALONE, N_RANDOM = 340, 500
 @pytest.mark.science
 def test_probabilities_in_time_are_what_they_say():
     alone = Section(
+        PAGE,
         TITLES[3],
         "`lagged_posterior` of three fields on 16 x 16 sites, movies of 20 frames. Independent ones that last "
         "(coefficient .9): share of links from frame to frame, and within a frame, that are believed with P > .95.",
@@ -250,6 +232,7 @@ def test_probabilities_in_time_are_what_they_say():
         alone.add(kind, smoothing, len(later), f"{believed[0]:.2%}", len(within), f"{believed[1]:.2%}")
         bad += [(kind, smoothing, believed)] if max(believed) > 0.02 else []
     section = Section(
+        PAGE,
         TITLES[4],
         "Random movies: every acyclic graph within a frame equally probable, each link from frame to frame with "
         "probability one half, effects uniform within .4 either way, own past 0 to .9. Stated probability, share that "

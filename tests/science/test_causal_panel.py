@@ -4,12 +4,11 @@ The tests marked `science` write one table each; each row is written as soon as 
 """
 
 import dataclasses
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from calibration_page import Page, Section
 from tusi.causal.independence import PartialCorrelation
 from tusi.causal.panel import (
     LatticeSteps,
@@ -21,7 +20,6 @@ from tusi.causal.panel import (
 from tusi.datasets.causal_fields import FieldRecipe, Tail
 from tusi.datasets.causal_images import ImageSeries, image_series, interfering_fields
 
-TABLES = Path(os.environ.get("TUSI_TABLES", Path(__file__).parents[2] / "docs" / "tables"))
 SMOOTHING = (0.0, 1.0, 2.0)
 KINDS: dict[str, tuple[bool, Tail]] = {"periodic, normal": (True, "normal"), "cut out, Student": (False, "student")}
 CELLS = [(kind, smoothing) for kind in KINDS for smoothing in SMOOTHING]
@@ -88,30 +86,6 @@ def shares(p_values):
     return [f"{share:.3f}" for share in (np.asarray(p_values) <= LEVEL).mean(axis=0)]
 
 
-class Section:
-    """A table of the page, written row by row; the page's other tables stay."""
-
-    path = TABLES / "causal_panel.md"
-
-    def __init__(self, title, text, columns):
-        self.title = title
-        self.lines = [text, "", self._row(columns), self._row(["---"] * len(columns))]
-
-    @staticmethod
-    def _row(cells):
-        return "| " + " | ".join(str(cell) for cell in cells) + " |"
-
-    def add(self, *cells):
-        self.lines.append(self._row(cells))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else HEAD
-        head, *sections = text.split("\n## ")
-        parts = dict(section.split("\n", 1) for section in sections)
-        parts[self.title] = "\n" + "\n".join(self.lines) + "\n"
-        body = "".join(f"\n## {title}\n{parts[title]}" for title in TITLES if title in parts)
-        self.path.write_text(head.rstrip("\n") + "\n" + body, encoding="utf-8")
-
-
 HEAD = """# Within and between images, across sites
 
 Worlds of known truth. Fields are white noise smoothed by a Gaussian (width in sites), periodic with normal values, or
@@ -121,6 +95,7 @@ TITLES = (
     "Within and between four images",
     "Neighbours and the site itself",
 )
+PAGE = Page("causal_panel.md", HEAD, TITLES)
 N_WORLDS = {"Simpson": 2000, "Simpson, small": 2000, "Simpson, windows": 300, "same slope": 500,
             "same slope, offsets 1": 300, "same slope, offsets 0": 500}  # fmt: skip
 
@@ -128,6 +103,7 @@ N_WORLDS = {"Simpson": 2000, "Simpson, small": 2000, "Simpson, windows": 300, "s
 @pytest.mark.science
 def test_slopes_within_and_between_images():
     section = Section(
+        PAGE,
         TITLES[0],
         "Four images of 32 x 32 sites (48 x 48 in the Simpson rows of smoothing 2; 32 x 32 there in the row called "
         "small: where a field is periodic, sites across the border are neighbours, and the intervals do not know it, "
@@ -171,6 +147,7 @@ MOST_FALSE = 0.065
 @pytest.mark.science
 def test_neighbours_are_told_from_the_site_itself():
     section = Section(
+        PAGE,
         TITLES[1],
         "48 x 48 sites: y answers to x at its own site (.5), to the mean of x over the four "
         "nearest sites (.5), to both or to neither. Noisy: x has a known error of .4 standard deviations. Shares of "
