@@ -106,7 +106,9 @@ def test_units_decide_nothing_in_time():
 def test_a_constant_is_left_out_and_too_few_frames_are_refused():
     table = movie(n_frames=6, side=6)
     found = found_in(table.with_columns({"dose": np.full(len(table), 3.0)}))
-    assert found.notes == ("dose is constant and was left out.",)
+    assert found.notes == ("dose is the same everywhere in each frame and was left out.",)
+    with pytest.raises(InputError, match="at least two variables that vary within the frames; got strain"):
+        found_in(table.select(["strain"]))
     with pytest.raises(InputError, match="at least 6 frames"):
         found_in(movie(n_frames=5, side=6), options=MovieOptions(n_lags=2))
 

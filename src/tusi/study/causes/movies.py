@@ -168,7 +168,8 @@ def discover_in_time(
     Raises
     ------
     InputError
-        There are too few frames, a single variable that does not vary, or no site is seen in enough frames in a row.
+        There are too few frames, fewer than two variables that vary within them, or no site is seen in enough frames
+        in a row.
 
     References
     ----------
@@ -190,9 +191,12 @@ def discover_in_time(
     if movie.n_images < needed:
         raise InputError("movie", expected=f"at least {needed} frames", got=str(movie.n_images))
     findings = lint_table(movie)
-    still = {name for one in findings if one.fault == "constant" for name in one.names}
-    notes = [f"{name} is constant and was left out." for name in movie.names if name in still]
+    still = [name for name in movie.names if name in movie.between]
+    notes = [f"{name} is the same everywhere in each frame and was left out." for name in still]
     moving = movie.select([name for name in movie.names if name not in still])
+    if moving.n_variables < 2:
+        got = ", ".join(moving.names) or "none"
+        raise InputError("movie", expected="at least two variables that vary within the frames", got=got)
     told("Looking for causes in time", 1, 3)
     search = lagged_search(moving, plan=options.plan, track=track)
     told("Looking for causes in time", 2, 3)
