@@ -97,7 +97,7 @@ def average_effect(
     Linear equations: slopes are drawn from the distribution that the autocovariances of causes and noise give them,
     known errors of the causes included. Others, or where a bootstrap is given: images are put together anew from blocks
     of themselves and the equations fitted again (the smoothness of splines is kept); percentiles are moved outwards by
-    what the number of blocks costs; of splines behind heavy tails such 95 % intervals cover about 91 %. The graph is
+    what the number of blocks costs; of splines behind heavy tails such 95 % intervals cover about 90 %. The graph is
     taken as true.
 
     Parameters
