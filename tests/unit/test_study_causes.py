@@ -8,8 +8,7 @@ import pytest
 
 from tusi.causal import CausalTable, Knowledge
 from tusi.causal.panel import between_slope
-from tusi.causal.panel.between import image_means
-from tusi.data import Atoms, storage
+from tusi.data import Atoms, CausalGraph, storage
 from tusi.datasets.causal_fields import FieldRecipe, linear_fields
 from tusi.errors import InputError
 from tusi.execution import SerialExecutor
@@ -19,7 +18,7 @@ from tusi.study import pipeline
 from tusi.study.analysis import InputFile
 from tusi.study.causes import CausesOptions
 from tusi.study.causes import discover_causes as discover
-from tusi.study.causes.between_images import _slope_of_means, related_probability
+from tusi.study.causes.between_images import related_probability, with_image_variables
 from tusi.study.causes.site_variables import site_variables
 from tusi.study.files import CLASSES
 from tusi.study.options import AnalysisOptions
@@ -154,7 +153,9 @@ def test_what_differs_between_images_is_told_from_what_else_differs_where_images
 def test_one_difference_between_images_is_judged_by_the_line_through_their_means():
     pair = ("composition", "y")
     line = between_slope(series(6.0), cause=pair[0], effect=pair[1])
-    found = _slope_of_means(image_means(series(6.0).select(pair)), pair)
+    nothing_within = CausalGraph.of(names=("x", "y"), method="none")
+    judged, _ = with_image_variables(series(6.0), nothing_within, AGES)
+    [found] = [one.slope for one in judged if (one.slope.cause, one.slope.effect) == pair]
     assert found.interval() == pytest.approx(line.interval())
     assert found.freedom == line.freedom == 4
 

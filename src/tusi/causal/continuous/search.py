@@ -12,7 +12,7 @@ from tusi.causal.continuous.climbing import SAME, Arrows, Families, Limits, best
 from tusi.causal.continuous.descent import Score, acyclic_weights
 from tusi.causal.functional.sample import Sample
 from tusi.causal.knowledge import Knowledge
-from tusi.causal.posterior.evidence import GaussianEvidence, slopes_given
+from tusi.causal.posterior.evidence import GaussianEvidence, effects_given
 from tusi.causal.table import CausalTable
 from tusi.data import CausalGraph
 from tusi.errors import InputError
@@ -190,7 +190,7 @@ class ContinuousSearch:
         ]
         best = _Judged.of(families, max(walks, key=families.of_graph), limits)
         arrow, undecided = best.probabilities(families, limits)
-        effect, error = _effects(correlation, n_samples, best.arrow)
+        effect, error = effects_given(correlation, n_samples, arrow=best.arrow)
         return ContinuousModel(
             names=names, chosen=best.arrow, fixed=best.fixed, arrow=arrow, undecided=undecided, effect=effect,
             effect_error=error, score=families.of_graph(best.arrow), n_effective=n_samples,
@@ -303,13 +303,3 @@ def _fixed(arrow: Arrows, limits: Limits) -> Arrows:
     collider = triple & arrow[:, :, None] & arrow.T[None, :, :]
     triples = Triples(collider=collider, chain=triple & ~collider, unclear=np.zeros_like(triple))
     return orient(adjacent, triples, allowed=limits.allowed).directed
-
-
-def _effects(correlation: np.ndarray, n_samples: float, arrow: Arrows) -> tuple[np.ndarray, np.ndarray]:
-    """Return direct effects of a graph and their standard errors; NaN where there is no arrow."""
-    slope, error = np.full((2, *arrow.shape), np.nan)
-    for effect in np.flatnonzero(arrow.any(axis=0)):
-        causes = np.flatnonzero(arrow[:, effect])
-        slope[causes, effect], variance = slopes_given(correlation, n_samples, causes=causes, effect=int(effect))
-        error[causes, effect] = np.sqrt(variance)
-    return slope, error

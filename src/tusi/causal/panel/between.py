@@ -40,7 +40,9 @@ def between_slope(table: CausalTable, *, cause: str, effect: str) -> Slope:
     """
     check_pair(table, cause, effect)
     x, y = image_means(table.select((cause, effect))).T
-    return _line((x, y), np.ones(len(x)), Slope.unknown(cause, effect, "between images", n_samples=float(len(x))))
+    return line_through(
+        (x, y), np.ones(len(x)), Slope.unknown(cause, effect, "between images", n_samples=float(len(x)))
+    )
 
 
 def pooled_slope(table: CausalTable, *, cause: str, effect: str) -> Slope:
@@ -81,7 +83,7 @@ def pooled_with(within: Slope, table: CausalTable) -> Slope:
     pair = table.select((within.cause, within.effect))
     means, rows = image_means(pair), np.bincount(table.image).astype(float)
     nothing = Slope.unknown(within.cause, within.effect, "pooled", n_samples=float(len(rows)))
-    between = _line((means[:, 0], means[:, 1]), rows, nothing)
+    between = line_through((means[:, 0], means[:, 1]), rows, nothing)
     if not np.isfinite(between.estimate) or not np.isfinite(within.estimate):
         return dataclasses.replace(within if np.isfinite(within.estimate) else between, comparison="pooled")
     inside = float(((pair.value[:, 0] - means[table.image, 0]) ** 2).sum())
@@ -108,15 +110,29 @@ def image_means(table: CausalTable) -> Float[np.ndarray, "image variable"]:
     return sums / np.bincount(table.image)[:, None]
 
 
-def _line(means: tuple[np.ndarray, np.ndarray], weight: np.ndarray, unknown: Slope) -> Slope:
-    """Return the weighted least-squares line through points whose disturbances are equally large."""
+def line_through(
+    means: tuple[np.ndarray, np.ndarray], weight: np.ndarray, unknown: Slope, *, n_given: int = 0
+) -> Slope:
+    """Return the slope of the weighted least-squares line through points whose disturbances are equally large.
+
+    Parameters
+    ----------
+    means
+        Cause and effect of each point.
+    weight
+        Of each point.
+    unknown
+        Which slope this is; returned where the cause does not vary.
+    n_given
+        Other variables that have been taken out of both.
+    """
     x, y = means
     leaning = weight * (x - np.average(x, weights=weight))
     spread = float(leaning @ x)
     if len(x) < 2 or not spread > 1e-18 * float(weight @ x**2):
         return unknown
     estimate = float(leaning @ y) / spread
-    freedom = len(x) - 2
+    freedom = len(x) - 2 - n_given
     error = float("nan")
     if freedom > 0:
         offset = np.average(y - estimate * x, weights=weight)

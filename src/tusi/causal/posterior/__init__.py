@@ -10,6 +10,7 @@ _HOMES = {
     "acyclic_graphs": "enumeration",
     "edge_probabilities": "summation",
     "log_evidence_of_subsets": "evidence",
+    "effects_given": "evidence",
     "slopes_given": "evidence",
 }
 

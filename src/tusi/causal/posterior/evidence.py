@@ -3,7 +3,7 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.special import multigammaln
 
 from tusi.causal.measurement import LEAST_RELIABILITY, mean_error
@@ -299,6 +299,37 @@ def slopes_given(
     left = max(1 - float(slope @ correlation[causes, effect]), 0.0)
     freedom = max(n_effective - len(causes) - 2, 1.0)
     return slope, np.diagonal(np.linalg.inv(inside)) * left / freedom
+
+
+def effects_given(
+    correlation: Float[np.ndarray, "variable variable_"],
+    n_effective: float,
+    *,
+    arrow: Bool[np.ndarray, "cause effect"],
+) -> tuple[Float[np.ndarray, "cause effect"], Float[np.ndarray, "cause effect"]]:
+    """Return the direct effects of a graph in standard deviations and their standard errors; NaN without an arrow.
+
+    Parameters
+    ----------
+    correlation
+        Of the variables.
+    n_effective
+        Independent samples that it rests on.
+    arrow
+        The graph.
+
+    Examples
+    --------
+    >>> graph = np.array([[False, True], [False, False]])
+    >>> effects_given(np.array([[1.0, 0.6], [0.6, 1.0]]), 67.0, arrow=graph)[0].round(3).tolist()
+    [[nan, 0.6], [nan, nan]]
+    """
+    slope, error = np.full((2, *arrow.shape), np.nan)
+    for effect in np.flatnonzero(arrow.any(axis=0)):
+        causes = np.flatnonzero(arrow[:, effect])
+        slope[causes, effect], variance = slopes_given(correlation, n_effective, causes=causes, effect=int(effect))
+        error[causes, effect] = np.sqrt(variance)
+    return slope, error
 
 
 def _nearest_correlation(matrix: np.ndarray) -> Float[np.ndarray, "variable variable_"]:

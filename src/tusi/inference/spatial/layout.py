@@ -102,12 +102,10 @@ class Layout(Record):
         if not np.isfinite(position).all():
             raise InputError("position", expected="finite positions", got="NaN or infinite ones")
         number = _numbered(image, len(position))
-        images = [position[number == k] for k in range(number.max(initial=-1) + 1)]
-        nearest = [KDTree(own).query(own, k=2)[0][:, 1] for own in images if len(own) > 1]
-        nearest = np.concatenate(nearest) if nearest else np.ones(1)
-        step = float(np.median(nearest[nearest > 0])) / FINENESS if (nearest > 0).any() else 1.0
+        step = spacing_of(position, number) / FINENESS
         cell = np.zeros((len(position), 2), dtype=np.int64)
-        for k, own in enumerate(images):
+        for k in range(number.max(initial=-1) + 1):
+            own = position[number == k]
             cell[number == k] = np.floor((own - own.min(axis=0)) / step + 0.5).astype(np.int64)
         return cls(cell=cell, image=number, step=step)
 
@@ -139,6 +137,27 @@ class Layout(Record):
         out = np.zeros((*self.shape(image), *values.shape[1:]))
         np.add.at(out, (self.cell[own, 0], self.cell[own, 1]), values[own])
         return out
+
+
+def spacing_of(position: Float[np.ndarray, "row 2"], image: Int[np.ndarray, " row"]) -> float:
+    """Return the median distance to the nearest other place in the same image.
+
+    Parameters
+    ----------
+    position
+        (y, x), in any one unit.
+    image
+        Number of the image of each row, from 0 on.
+
+    Returns
+    -------
+    float
+        In the unit of the positions; that of one cell, `FINENESS`, where no image has two places.
+    """
+    images = [position[image == k] for k in range(image.max(initial=-1) + 1)]
+    nearest = [KDTree(own).query(own, k=2)[0][:, 1] for own in images if len(own) > 1]
+    nearest = np.concatenate(nearest) if nearest else np.zeros(1)
+    return float(np.median(nearest[nearest > 0])) if (nearest > 0).any() else float(FINENESS)
 
 
 def _numbered(image: np.ndarray | None, n_rows: int) -> np.ndarray:

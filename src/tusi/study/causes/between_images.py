@@ -9,7 +9,7 @@ from scipy import special
 
 from tusi.causal import CausalTable, Knowledge
 from tusi.causal.panel import Slope
-from tusi.causal.panel.between import image_means
+from tusi.causal.panel.between import image_means, line_through
 from tusi.data import CausalGraph
 from tusi.study.causes.effect_maps import LIKELY
 
@@ -149,10 +149,13 @@ def _between_images(
     for one, slope in zip(inside, _slopes_within(table, inside, name), strict=True):
         effect -= slope * table.column(one)
     means = image_means(table.select((cause, *others)).with_columns({name: effect}))
-    slope, given = _slope_of_means(means, pair), ()
+    unknown = Slope.unknown(cause, name, "between images", n_samples=float(table.n_images))
+    even = np.ones(table.n_images)
+    slope, given = line_through((means[:, 0], means[:, -1]), even, unknown), ()
     freedom = table.n_images - 2 - len(others)
     if others and freedom >= 1:
-        partial = _slope_of_means(_left_by(means[:, 1:-1], means[:, [0, -1]]), pair, n_given=len(others))
+        left = _left_by(means[:, 1:-1], means[:, [0, -1]])
+        partial = line_through((left[:, 0], left[:, 1]), even, unknown, n_given=len(others))
         slope, given = (partial, others) if partial.known else (slope, ())
     ratio = slope.estimate / slope.standard_error if slope.known and slope.standard_error > 0 else 0.0
     correlation = float(ratio / np.sqrt(slope.freedom + ratio**2)) if ratio else 0.0
@@ -160,22 +163,6 @@ def _between_images(
     return BetweenImages(
         slope=slope, probability=related_probability(correlation, float(table.n_images - len(given))),
         n_needed=float(np.ceil(needed)), given=given, entangled=() if given else others,
-    )  # fmt: skip
-
-
-def _slope_of_means(means: Float[np.ndarray, "image variable"], pair: tuple[str, str], *, n_given: int = 0) -> Slope:
-    """Return the slope of the last column of means against the first."""
-    cause, effect = pair
-    x, y = (column - column.mean() for column in (means[:, 0], means[:, -1]))
-    freedom = len(x) - 2 - n_given
-    if not x @ x > SAME * float(means[:, 0] @ means[:, 0]):
-        return Slope.unknown(cause, effect, "between images", n_samples=float(len(x)))
-    estimate = float(x @ y / (x @ x))
-    left = float(((y - estimate * x) ** 2).sum())
-    return Slope(
-        cause=cause, effect=effect, comparison="between images", estimate=estimate,
-        standard_error=float(np.sqrt(left / freedom / (x @ x))) if freedom > 0 else float("nan"),
-        freedom=float(freedom), n_samples=float(len(x)),
     )  # fmt: skip
 
 
@@ -190,8 +177,7 @@ def _left_by(given: Float[np.ndarray, "image other"], means: Float[np.ndarray, "
 def _slopes_within(table: CausalTable, causes: list[str], effect: str) -> Float[np.ndarray, " cause"]:
     """Return the effects of several variables together within images, by least squares with a level for each image."""
     own = table.select([*causes, effect])
-    means = np.stack([np.bincount(own.image, weights=column) for column in own.value.T], axis=1)
-    value = own.value - (means / np.bincount(own.image)[:, None])[own.image]
+    value = own.value - image_means(own)[own.image]
     return np.linalg.lstsq(value[:, :-1], value[:, -1], rcond=None)[0]
 
 

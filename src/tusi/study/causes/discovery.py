@@ -12,7 +12,7 @@ from tusi.causal.functional import DirectLingam
 from tusi.causal.independence import PartialCorrelation
 from tusi.causal.lint import Finding, lint_table
 from tusi.causal.panel import SimpsonCheck, simpson_checks
-from tusi.causal.posterior import ExactPosterior, GaussianEvidence, GraphPosterior, slopes_given
+from tusi.causal.posterior import ExactPosterior, GaussianEvidence, GraphPosterior, effects_given
 from tusi.data import CausalGraph
 from tusi.errors import InputError
 from tusi.study.capture import captured
@@ -241,9 +241,9 @@ def _with_sizes(graph: CausalGraph, posterior: GraphPosterior) -> CausalGraph:
     """Return the graph with effects that were not averaged over all graphs estimated given the likely causes."""
     if np.isfinite(graph.effect[graph.arrow >= LIKELY]).all():
         return graph
-    effect, error = graph.effect.copy(), graph.effect_error.copy()
-    for j in range(len(posterior.names)):
-        causes = np.flatnonzero(graph.arrow[:, j] >= LIKELY)
-        slope, variance = slopes_given(posterior.correlation, posterior.n_effective, causes=causes, effect=j)
-        effect[causes, j], error[causes, j] = slope, np.sqrt(variance)
+    likely = graph.arrow >= LIKELY
+    slopes = effects_given(posterior.correlation, posterior.n_effective, arrow=likely)
+    effect, error = (
+        np.where(likely, new, old) for new, old in zip(slopes, (graph.effect, graph.effect_error), strict=True)
+    )
     return dataclasses.replace(graph, effect=effect, effect_error=error)

@@ -92,13 +92,25 @@ def effect_maps(table: CausalTable, graph: CausalGraph, *, most: int = 3) -> tup
     >>> len(found), found.p_value > 0.01
     (16, True)
     """
-    edges = [
+    maps = [_map(table, graph, pair) for pair in likely_arrows(graph, table.names)[:most]]
+    return tuple(one for one in maps if one is not None)
+
+
+def likely_arrows(graph: CausalGraph, names: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return (cause, effect) of the actions among variables that are likely, surest first.
+
+    Parameters
+    ----------
+    graph
+        What acts on what.
+    names
+        The variables.
+    """
+    return [
         (edge.cause, edge.effect)
         for edge in graph.edges(LIKELY)
-        if edge.relation == "acts on" and {edge.cause, edge.effect} <= set(table.names)
+        if edge.relation == "acts on" and {edge.cause, edge.effect} <= set(names)
     ]
-    maps = [_map(table, graph, pair) for pair in edges[:most]]
-    return tuple(one for one in maps if one is not None)
 
 
 def _map(table: CausalTable, graph: CausalGraph, pair: tuple[str, str]) -> EffectMap | None:

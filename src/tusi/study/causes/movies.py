@@ -20,7 +20,7 @@ from tusi.errors import InputError
 from tusi.inference.spatial import AdaptiveHighPass, Centring
 from tusi.study.capture import captured
 from tusi.study.causes.model import true_spread
-from tusi.study.causes.words import number, plain
+from tusi.study.causes.words import number, plain, visible_correlation
 
 FEWEST_FRAMES = 4
 """Frames below which nothing is said about what follows what."""
@@ -239,7 +239,7 @@ def _actions(found: MovieCauses) -> list[str]:
     if not actions:
         asked = [link for link in found.links if link.lag and link.cause != link.effect]
         worth = min((link.answer.n_effective for link in asked), default=float("nan"))
-        seen = np.tanh((1.96 + 0.84) / np.sqrt(max(worth - 3, 1.0)))
+        seen = visible_correlation(worth)
         return [
             f"Nothing is seen to act on anything else up to {_frames(found.options.n_lags)} later: {len(found.table)} "
             f"rows worth {worth:.0f} independent ones, in which a partial correlation of {seen:.2f} would be seen four "

@@ -1,14 +1,12 @@
 """Whether likely causes act at their own site or of neighbouring ones, where images can tell."""
 
-import numpy as np
-from scipy.spatial import KDTree
-
 from tusi.causal import CausalTable
 from tusi.causal.panel import Interference, WithinRadius, interference, with_neighbour_means
 from tusi.data import CausalGraph
 from tusi.inference.spatial import Detrending
+from tusi.inference.spatial.layout import spacing_of
 from tusi.study.capture import captured
-from tusi.study.causes.effect_maps import LIKELY
+from tusi.study.causes.effect_maps import likely_arrows
 
 REACH = 1.4
 """How far neighbours lie at most, in median distances to the nearest one; short of the diagonal of a square."""
@@ -37,6 +35,7 @@ def actions_of_neighbours(
 
     Examples
     --------
+    >>> import numpy as np
     >>> from tusi.datasets.causal_fields import FieldRecipe
     >>> from tusi.datasets.causal_images import interfering_fields
     >>> from tusi.inference.spatial import Centring
@@ -45,15 +44,11 @@ def actions_of_neighbours(
     >>> [one.origin for one in actions_of_neighbours(world, graph, detrending=Centring(), level=0.01)]
     ['neighbours']
     """
-    arrows = [
-        (edge.cause, edge.effect)
-        for edge in graph.edges(LIKELY)
-        if edge.relation == "acts on" and {edge.cause, edge.effect} <= set(table.names)
-    ]
+    arrows = likely_arrows(graph, table.names)
     if not arrows or not has_places(table):
         return ()
     causes = tuple(dict.fromkeys(cause for cause, _ in arrows))
-    neighbourhood = WithinRadius(radius=REACH * _spacing(table))
+    neighbourhood = WithinRadius(radius=REACH * spacing_of(table.position, table.image))
     around = captured(lambda: with_neighbour_means(table, causes, neighbourhood=neighbourhood))
     if around.value is None:
         return ()
@@ -72,13 +67,3 @@ def has_places(table: CausalTable) -> bool:
         The rows.
     """
     return bool(table.cell.any(axis=0).all())
-
-
-def _spacing(table: CausalTable) -> float:
-    """Return the median distance to the nearest row of the same image."""
-    nearest = [
-        KDTree(table.position[rows]).query(table.position[rows], k=2)[0][:, 1]
-        for rows in map(table.layout.rows, range(table.n_images))
-        if len(rows) > 1
-    ]
-    return float(np.median(np.concatenate(nearest)))

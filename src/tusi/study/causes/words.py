@@ -66,6 +66,22 @@ def plain(name: str) -> str:
     return name.replace("_", " ")
 
 
+def visible_correlation(n_effective: float) -> float:
+    """Return the correlation that is seen at 5 % four times in five.
+
+    Parameters
+    ----------
+    n_effective
+        Independent samples.
+
+    Examples
+    --------
+    >>> round(visible_correlation(100.0), 2)
+    0.28
+    """
+    return float(np.tanh((1.96 + 0.84) / np.sqrt(max(n_effective - 3, 1.0))))
+
+
 def number(value: int) -> str:
     """Return a small number in words.
 
@@ -86,7 +102,7 @@ def _connections(found: "CausalAnalysis") -> list[str]:
     """Say what is connected within images."""
     inside = found.hidden.names
     edges = found.graph.among(inside).edges(THRESHOLD)
-    seen = np.tanh((1.96 + 0.84) / np.sqrt(max(found.n_effective - 3, 1.0)))
+    seen = visible_correlation(found.n_effective)
     worth = (
         f"{len(found.table)} rows worth {found.n_effective:.0f} independent ones, in which a direct relation of "
         f"{seen:.2f} standard deviations for one would be seen four times in five"
